@@ -1,0 +1,13 @@
+noinst_LIBRARIES += libcommon.a
+libcommon_a_SOURCES = \
+	common/arena.c common/arena.h \
+	common/buf.c common/buf.h \
+	common/clock.c common/clock.h \
+	common/digest.c common/digest.h \
+	common/err.c common/err.h \
+	common/list.h \
+	common/log.c common/log.h \
+	common/machine.c common/machine.h \
+	common/mem.c common/mem.h \
+	common/rng.h \
+	common/scope.h

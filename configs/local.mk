@@ -1,0 +1,20 @@
+# DAGs to learn from, installed with the program. Copy a folder before running it: the work files go beside the DAG.
+examplesdir = $(pkgdatadir)/examples
+dist_examples_DATA = \
+	configs/examples/hello.yaml
+
+examplescounterdir = $(examplesdir)/counter
+dist_examplescounter_DATA = \
+	configs/examples/counter/counter.yaml \
+	configs/examples/counter/count.sh
+
+examplesdigitsdir = $(examplesdir)/digits
+dist_examplesdigits_DATA = \
+	configs/examples/digits/README.md \
+	configs/examples/digits/digits.yaml \
+	configs/examples/digits/evaluate.py \
+	configs/examples/digits/network.py \
+	configs/examples/digits/prepare.py \
+	configs/examples/digits/publish.py \
+	configs/examples/digits/step.py \
+	configs/examples/digits/train.py

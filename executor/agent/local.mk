@@ -1,0 +1,55 @@
+# The agent is built by its own compiler into one static program; its modules are also a library for the unit tests.
+noinst_LIBRARIES += libagent.a
+libagent_a_SOURCES = \
+	executor/agent/awake.h \
+	executor/agent/baseline.c executor/agent/baseline.h \
+	executor/agent/claim.c executor/agent/claim.h \
+	executor/agent/devices.c executor/agent/devices.h \
+	executor/agent/entry.c executor/agent/entry.h \
+	executor/agent/family.c executor/agent/family.h \
+	executor/agent/files.c executor/agent/files.h \
+	executor/agent/follow.c executor/agent/follow.h \
+	executor/agent/helper.c executor/agent/helper.h \
+	executor/agent/json.c executor/agent/json.h \
+	executor/agent/layout.c executor/agent/layout.h \
+	executor/agent/metrics.c executor/agent/metrics.h \
+	executor/agent/oom.c executor/agent/oom.h \
+	executor/agent/outbox.c executor/agent/outbox.h \
+	executor/agent/outputs.c executor/agent/outputs.h \
+	executor/agent/place.c executor/agent/place.h \
+	executor/agent/process.c executor/agent/process.h \
+	executor/agent/root.c executor/agent/root.h \
+	executor/agent/seal.c executor/agent/seal.h \
+	executor/agent/session.c executor/agent/session.h \
+	executor/agent/spare.c executor/agent/spare.h \
+	executor/agent/spool.c executor/agent/spool.h \
+	executor/agent/step.c executor/agent/step.h \
+	executor/agent/supervise.c executor/agent/supervise.h \
+	executor/agent/sweep.c executor/agent/sweep.h \
+	executor/agent/title.c executor/agent/title.h \
+	executor/agent/watch.c executor/agent/watch.h
+
+agent_files = executor/agent/main.c $(libagent_a_SOURCES) \
+	executor/protocol.c executor/protocol.h \
+	common/arena.c common/arena.h \
+	common/buf.c common/buf.h \
+	common/clock.c common/clock.h \
+	common/digest.c common/digest.h \
+	common/err.c common/err.h \
+	common/list.h \
+	common/machine.c common/machine.h \
+	common/mem.c common/mem.h \
+	common/scope.h
+
+# One command for all of it: it is small, and no object of it may meet those of the other compiler.
+stoker-agent: $(agent_files)
+	$(AM_V_GEN)sources=; \
+	for file in $(agent_files); do \
+		case $$file in *.c) sources="$$sources $(top_srcdir)/$$file" ;; esac; \
+	done; \
+	$(AGENT_CC) -std=gnu17 -D_GNU_SOURCE -DSTOKER_VERSION='"$(VERSION)"' -I$(top_srcdir) $(WARN_FLAGS) \
+		$(AGENT_CFLAGS) -o $@.tmp $$sources $(AGENT_LDFLAGS) && mv -f $@.tmp $@
+
+pkglibexec_SCRIPTS = stoker-agent
+EXTRA_DIST += executor/agent/main.c
+CLEANFILES += stoker-agent stoker-agent.tmp

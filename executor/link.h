@@ -1,0 +1,107 @@
+/*
+ * link.h - the one connection to a worker: everything between its scheduler and its agent goes through it
+ *
+ *   IDLE --> CONNECTING --> GREETING --> READY      any state but CLOSING --> BACKOFF when the connection breaks
+ *              ^                                    any state --> CLOSING when the link is given up
+ *              +------------ BACKOFF
+ *
+ * Reconnects with backoff and jitter for ever. A peer that says nothing for LINK_SILENCE_MS although it is
+ * asked (ping) counts as gone: a pipe or a TCP connection to a frozen process looks healthy.
+ *
+ * Collecting: for each attempt attached the link takes its journal apart into records, writes its log to a
+ * file at the offset where it stopped, acknowledges what is written, and reports the attempt as collected
+ * when its exit was seen and its whole log is on disk. A full disk here holds the log back; the step does not
+ * notice.
+ *
+ * Ownership: texts and records given to a handler are valid during the call. The link owns its transport.
+ * Units:     milliseconds, monotonic.
+ */
+#ifndef EXECUTOR_LINK_H
+#define EXECUTOR_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "executor/protocol.h"
+#include "executor/transport.h"
+
+enum {
+	LINK_PING_MS = 5000,
+	LINK_SILENCE_MS = 30000,
+	LINK_GREETING_MS = 20000,
+	LINK_BACKOFF_MS = 50,
+	LINK_BACKOFF_MAX_MS = 30000,
+	LINK_LOG_RETRY_MS = 1000,
+};
+
+enum link_state {
+	LINK_IDLE,
+	LINK_CONNECTING,
+	LINK_GREETING,
+	LINK_READY,
+	LINK_BACKOFF,
+	LINK_CLOSING,
+	LINK_STATES
+};
+
+struct link;
+
+struct link_handler {
+	/* A connection is wanted: answer with link_connect, now or later. */
+	void (*on_wanted)(void *context, struct link *link);
+	void (*on_up)(void *context, struct link *link, const struct frame_welcome *welcome);
+	void (*on_down)(void *context, struct link *link, const char *why);
+	/* A connection could not be made (again); the next is tried in `retry_ms`. */
+	void (*on_failed)(void *context, struct link *link, const char *why, int64_t retry_ms);
+	void (*on_present)(void *context, struct link *link, const struct frame_present *present);
+	void (*on_inventory)(void *context, struct link *link, const struct frame_claim *claim);
+	void (*on_record)(void *context, struct link *link, const struct attempt_id *id,
+			  const struct frame *record, uint64_t journal_end);
+	void (*on_exited)(void *context, struct link *link, const struct frame_exited *exited);
+	void (*on_collected)(void *context, struct link *link, const struct attempt_id *id);
+	void (*on_note)(void *context, struct link *link, const struct frame_note *note);
+	/* Log bytes could not be written here (a full disk, say); tried again until it works. */
+	void (*on_log_trouble)(void *context, struct link *link, const struct attempt_id *id,
+			       const char *why);
+	/* Where the log of an attempt is kept; false when it is of no interest. */
+	bool (*log_path)(void *context, const struct attempt_id *id, char *path, size_t path_bytes);
+};
+
+/* `home` is the 12 digits of the store, `scheduler` a line for people; both must outlive the link. */
+struct link *link_new(uv_loop_t *loop, const char *name, struct transport *transport, const char *home,
+		      const char *scheduler, const struct link_handler *handler, void *context);
+
+const char *link_name(const struct link *link);
+enum link_state link_state(const struct link *link);
+uint64_t link_epoch(const struct link *link); /* of the connection at hand */
+
+/* Asks for the first connection (on_wanted follows). */
+void link_start(struct link *link);
+
+/* Connects under a number greater than that of any connection before. */
+void link_connect(struct link *link, uint64_t epoch);
+
+/* Drops the connection and makes a new one (on_wanted). */
+void link_renew(struct link *link, const char *why);
+
+/* Gives the link up; `on_closed` is called when all is freed. */
+void link_close(struct link *link, void (*on_closed)(void *context), void *context);
+
+/* Orders. In any state but READY they are dropped: the next claim brings them about again. */
+void link_claim(struct link *link, uint64_t run, uint64_t epoch);
+void link_release(struct link *link, uint64_t run, uint64_t epoch);
+void link_start_attempt(struct link *link, const struct attempt_id *id, const uint8_t *frame, size_t bytes);
+void link_stop_attempt(struct link *link, const struct attempt_id *id, enum reason reason, int64_t grace_ms);
+void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset);
+void link_forget(struct link *link, const struct attempt_id *id);
+
+/* Orders are gathered; this sends them. */
+void link_flush(struct link *link);
+
+/* For transports. */
+void link_received(struct link *link, const uint8_t *bytes, size_t n);
+void link_broken(struct link *link, const char *why);
+
+#endif

@@ -1,0 +1,10 @@
+noinst_LIBRARIES += libexecutor.a
+libexecutor_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+libexecutor_a_SOURCES = \
+	executor/collect.c executor/collect.h \
+	executor/link.c executor/link.h \
+	executor/local.c executor/local.h \
+	executor/protocol.c executor/protocol.h \
+	executor/transport.h
+
+include executor/agent/local.mk

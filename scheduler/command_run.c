@@ -1,0 +1,228 @@
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/scope.h"
+#include "dag/dag.h"
+#include "dag/diagnostic.h"
+#include "dag/param.h"
+#include "scheduler/command.h"
+#include "scheduler/foreground.h"
+#include "scheduler/owner.h"
+
+struct arguments {
+	const char *target; /* file, or the run to resume */
+	const char **assignments;
+	size_t assignments_count;
+	size_t assignments_room;
+	bool resume;
+};
+
+static int read_arguments(int argc, char **argv, struct arguments *out)
+{
+	static const struct option options[] = {
+		{ "param", required_argument, NULL, 'p' },
+		{ "resume", required_argument, NULL, 'r' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = command_option(&command_run, argc, argv, "p:", options)) != -1) {
+		if (option == 'p') {
+			mem_grow(&out->assignments, &out->assignments_room, out->assignments_count,
+				 sizeof(char *));
+			out->assignments[out->assignments_count++] = optarg;
+		} else if (option == 'r') {
+			out->resume = true;
+			out->target = optarg;
+		} else {
+			return COMMAND_USAGE;
+		}
+	}
+	if (out->resume && (optind < argc || out->assignments_count > 0))
+		return command_usage(
+			&command_run,
+			"--resume goes on with a run as it is: it takes no file and no parameters");
+	if (out->resume)
+		return 0;
+	if (optind + 1 != argc)
+		return command_usage(&command_run, optind == argc ? "which file?" : "one file at a time");
+	out->target = argv[optind];
+	return 0;
+}
+
+static char *params_json(const struct dag *dag, const char *const *values)
+{
+	json_t *object = json_object();
+	char *text;
+
+	for (size_t i = 0; i < dag->params_count; i++)
+		json_object_set_new(object, dag->params[i].name, json_string(values[i]));
+	text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	json_decref(object);
+	return text;
+}
+
+static int load_file(const char *path, struct dag **dag_out)
+{
+	struct diagnostics diagnostics;
+	int rc;
+
+	diagnostics_init(&diagnostics);
+	rc = dag_load(path, dag_out, &diagnostics);
+	diagnostics_print(&diagnostics, stderr, command_color(stderr));
+	diagnostics_fini(&diagnostics);
+	return rc;
+}
+
+/* What this machine can never give is told before anything starts. (GPUs: only its agent knows them.) */
+static int check_machine(const struct dag *dag, struct err *err)
+{
+	int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	int64_t memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+
+	for (size_t i = 0; i < dag->steps_count; i++) {
+		const struct dag_step *step = &dag->steps[i];
+
+		if (step->worker != NULL && strcmp(step->worker, "local") != 0)
+			return err_set(err, ERR_INVALID,
+				       "step '%s' wants the worker '%s', and `stoker run` has this"
+				       " machine only, called 'local'",
+				       step->name, step->worker);
+		if (step->resources.cpus_milli > cpus * 1000)
+			return err_set(err, ERR_INVALID, "step '%s' asks for %g cpus, this machine has %d",
+				       step->name, (double)step->resources.cpus_milli / 1000, (int)cpus);
+		if (step->resources.memory_bytes > memory_bytes)
+			return err_set(err, ERR_INVALID,
+				       "step '%s' asks for %lld MiB of memory, this machine has %lld",
+				       step->name, (long long)step->resources.memory_bytes >> 20,
+				       (long long)memory_bytes >> 20);
+	}
+	return 0;
+}
+
+/* What hangs together for a run that is being made: it is owned before anybody can see it. */
+struct ownership {
+	const char *home;
+	int fd;
+};
+
+static int own(void *context, const char *dag, uint64_t number, struct err *err)
+{
+	struct ownership *ownership = context;
+
+	return owner_take(ownership->home, dag, number, &ownership->fd, err);
+}
+
+static int create(struct store *store, const struct dag *dag, const char *params, struct arena *arena,
+		  uint64_t *run_out, int *owner_out, struct err *err)
+{
+	struct ownership ownership = { .home = store->home, .fd = -1 };
+	const struct store_new_run new_run = {
+		.dag = dag,
+		.params = params,
+		.trigger = "manual",
+		.actor = command_actor(arena),
+		.origin = command_origin(arena),
+		.wall_ms = clock_wall_ms(),
+		.before_commit = own,
+		.context = &ownership,
+	};
+	int rc = store_create_run(store, &new_run, run_out, err);
+
+	if (rc < 0 && ownership.fd >= 0)
+		close(ownership.fd);
+	else
+		*owner_out = ownership.fd;
+	return rc;
+}
+
+static int open_store(struct arena *arena, struct store **store_out, struct err *err)
+{
+	const char *home;
+
+	if (store_home(arena, &home, err) < 0)
+		return err->code;
+	return store_open(home, store_out, err);
+}
+
+static int run_new_one(const struct arguments *arguments, struct arena *arena, struct store **store_out,
+		       uint64_t *run_out, int *owner_out)
+{
+	struct dag *dag;
+	const char **values;
+	autofree char *params = NULL;
+	struct err err;
+	int rc;
+
+	if (load_file(arguments->target, &dag) < 0)
+		return COMMAND_USAGE;
+	if (param_bind(dag, arguments->assignments, arguments->assignments_count, arena, &values, &err) < 0 ||
+	    check_machine(dag, &err) < 0) {
+		dag_free(dag);
+		command_fail(&err);
+		return COMMAND_USAGE; /* whatever is not found here was given by the user */
+	}
+	params = params_json(dag, values);
+	rc = open_store(arena, store_out, &err);
+	if (rc == 0)
+		rc = create(*store_out, dag, params, arena, run_out, owner_out, &err);
+	dag_free(dag);
+	return rc < 0 ? command_fail(&err) : 0;
+}
+
+static int find_old_one(const struct arguments *arguments, struct arena *arena, struct store **store_out,
+			uint64_t *run_out)
+{
+	struct err err;
+
+	if (open_store(arena, store_out, &err) < 0 ||
+	    command_find_run(*store_out, arguments->target, run_out, &err) < 0)
+		return command_fail(&err);
+	return 0;
+}
+
+static int run_command(int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	struct foreground how = { .verb = FOREGROUND_GO, .owner = -1 };
+	struct store *store = NULL;
+	struct arena arena;
+	uint64_t run = 0;
+	int status;
+
+	arena_init(&arena);
+	status = read_arguments(argc, argv, &arguments);
+	if (status == 0)
+		status = arguments.resume ? find_old_one(&arguments, &arena, &store, &run)
+					  : run_new_one(&arguments, &arena, &store, &run, &how.owner);
+	if (status == 0) {
+		how.actor = command_actor(&arena);
+		how.origin = command_origin(&arena);
+		status = foreground_drive(take(store), run, &how);
+	}
+	store_close(store);
+	free(arguments.assignments);
+	arena_fini(&arena);
+	return status;
+}
+
+const struct command command_run = {
+	.name = "run",
+	.synopsis = "FILE [-p NAME=VALUE]... | --resume RUN",
+	.summary = "run a DAG here and now, with its progress on the terminal",
+	.help = "Runs the DAG in FILE on this machine until it has ended, without a daemon.\n"
+		"\n"
+		"  -p, --param NAME=VALUE   set a parameter (repeat for more)\n"
+		"      --resume RUN         take up a run that was left, or run again what did not\n"
+		"                           succeed in one that ended; RUN looks like digits/3\n"
+		"\n"
+		"Ctrl-C asks the steps to stop, waits until they have saved their state, and ends with\n"
+		"130; a second Ctrl-C stops them at once. SIGTERM and SIGHUP leave the steps running:\n"
+		"the run is orphaned until --resume takes it up. Exit status: 0 succeeded, 1 failed,\n"
+		"2 invalid input, 130 canceled.\n",
+	.main = run_command,
+};

@@ -1,0 +1,231 @@
+#include "scheduler/core.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "scheduler/core_parts.h"
+
+/* --- recovery is the ordinary start
+ * ------------------------------------------------------------------------------- */
+
+/* A run that was just handed over: takes up what was decided when its rows were stored. */
+static void settle_run(struct core *core, struct run *run, struct actions *out)
+{
+	run->settled = true;
+	core->unclaimed = true;
+	if (machine_ended(run_states, run->row.state)) {
+		run->ended = true; /* only to be retried */
+		return;
+	}
+	if (run->row.state == RUN_QUEUED)
+		core_move_run(core, run, RUN_RUNNING, REASON_NONE, out);
+	core_make_ready(core, run, out);
+	if (run->row.cancel_wall_ms > 0)
+		for (size_t i = 0; i < run->dag->steps_count; i++)
+			core_cancel_task(core, &run->tasks[i], false, out);
+}
+
+static void decide(struct core *core, struct actions *out)
+{
+	for (size_t i = 0; i < core->runs_count; i++)
+		if (!core->runs[i]->settled)
+			settle_run(core, core->runs[i], out);
+	if (core->unclaimed)
+		core_ask_for_claims(core, out);
+	for (size_t i = 0; i < core->runs_count; i++) {
+		struct run *run = core->by_rank[i];
+
+		if (run->ended)
+			continue;
+		core_wake_retrying(core, run, out);
+		core_start_ready(core, run, out);
+		core_finish_run(core, run, out);
+	}
+}
+
+void core_step(struct core *core, const struct event *event, struct actions *out)
+{
+	struct worker *worker = event->worker == NULL ? NULL : core_find_worker(core, event->worker);
+
+	core->now_ms = event->now_ms;
+	core->wall_ms = event->wall_ms;
+	switch (event->kind) {
+	case EVENT_TICK:
+		break;
+	case EVENT_WORKER_UP:
+		assert(worker != NULL);
+		core_on_worker_up(core, event, worker, out);
+		break;
+	case EVENT_WORKER_DOWN:
+		assert(worker != NULL);
+		core_on_worker_down(core, worker, out);
+		break;
+	case EVENT_PRESENT:
+		assert(worker != NULL);
+		core_on_present(core, event, worker, out);
+		break;
+	case EVENT_INVENTORY:
+		assert(worker != NULL);
+		core_on_inventory(core, event, worker, out);
+		break;
+	case EVENT_JOURNAL:
+		core_on_journal(core, event, out);
+		break;
+	case EVENT_EXITED:
+		core_on_exited(core, event, out);
+		break;
+	case EVENT_COLLECTED:
+		assert(worker != NULL);
+		core_on_collected(core, event, worker, out);
+		break;
+	case EVENT_CANCEL:
+		core_on_cancel(core, event, out);
+		break;
+	case EVENT_RETRY:
+		core_on_retry(core, event, out);
+		break;
+	}
+	decide(core, out);
+}
+
+int64_t core_next_wake_ms(const struct core *core)
+{
+	int64_t next_ms = INT64_MAX;
+
+	for (size_t i = 0; i < core->runs_count; i++) {
+		list_each (at, &core->runs[i]->retrying) {
+			const struct task *task = list_entry(at, struct task, link);
+
+			if (task->not_before_ms < next_ms)
+				next_ms = task->not_before_ms;
+		}
+	}
+	return next_ms;
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+struct core *core_new(uint64_t seed)
+{
+	struct core *core = mem_zalloc(sizeof *core);
+
+	core->rng = rng_seeded(seed);
+	return core;
+}
+
+void core_free(struct core *core)
+{
+	if (core == NULL)
+		return;
+	for (size_t i = 0; i < core->runs_count; i++)
+		run_free(core->runs[i]);
+	for (size_t i = 0; i < core->workers_count; i++)
+		free(core->workers[i]);
+	free(core->runs);
+	free(core->by_rank);
+	buf_fini(&core->scratch);
+	arena_fini(&core->arena);
+	free(core);
+}
+
+void core_add_worker(struct core *core, const char *name)
+{
+	struct worker *worker = mem_zalloc(sizeof *worker);
+
+	assert(core->workers_count < CORE_WORKERS_MAX);
+	worker->name = arena_strdup(&core->arena, name);
+	worker->index = core->workers_count;
+	worker->boot_id = "";
+	list_init(&worker->live);
+	core->workers[core->workers_count++] = worker;
+}
+
+static void rank_runs(struct core *core)
+{
+	size_t count = 0;
+
+	core->by_rank = mem_realloc(core->by_rank, core->runs_room * sizeof *core->by_rank);
+	for (size_t i = 0; i < core->runs_count; i++) {
+		size_t at = count++;
+
+		for (; at > 0 && core->by_rank[at - 1]->dag->priority < core->runs[i]->dag->priority; at--)
+			core->by_rank[at] = core->by_rank[at - 1];
+		core->by_rank[at] = core->runs[i];
+	}
+}
+
+/* What an attempt began from and whether it got further is not stored with it: the ledger tells. */
+static void restore_progress(struct attempt *attempt)
+{
+	struct task *task = attempt->task;
+	const struct checkpoint_row *from = attempt->row.resumed_from[0] == '\0'
+						    ? NULL
+						    : ledger_find(&task->ledger, attempt->row.resumed_from);
+
+	if (from != NULL) {
+		attempt->began_step = from->at_step;
+		attempt->began_seq = from->seq;
+	}
+	for (size_t i = 0; i < task->ledger.count; i++) {
+		const struct checkpoint_row *row = &task->ledger.rows[i];
+
+		if (row->attempt == attempt->row.id.number && row->state != CHECKPOINT_QUARANTINED &&
+		    (row->at_step < 0 || row->at_step > attempt->began_step))
+			attempt->progressed = true;
+	}
+}
+
+static void restore_attempt(struct core *core, struct run *run, struct attempt *attempt)
+{
+	attempt->worker = core_find_worker(core, attempt->row.worker);
+	assert(attempt->worker != NULL);
+	run->used[attempt->worker->index] = true;
+	list_append(&attempt->worker->live, &attempt->live_link);
+	restore_progress(attempt);
+}
+
+static void restore_task(struct core *core, struct run *run, struct task *task)
+{
+	if (task->row.attempts > 0) /* Where they were is one more thing an inventory tells. */
+		for (size_t i = 0; i < core->workers_count; i++)
+			run->used[i] = true;
+	if (machine_ended(task_states, task->row.state)) {
+		run->unfinished--;
+	} else if (task->row.state == TASK_READY) {
+		task->ready_seq = core->ready_count++;
+		list_append(&run->classes[run->class_of[task->row.step]].ready, &task->link);
+	} else if (task->row.state == TASK_RETRYING) {
+		list_append(&run->retrying, &task->link);
+	}
+}
+
+void core_add_run(struct core *core, struct run *run)
+{
+	size_t at = core_run_position(core, run->row.id);
+
+	mem_grow(&core->runs, &core->runs_room, core->runs_count, sizeof(struct run *));
+	memmove(core->runs + at + 1, core->runs + at, (core->runs_count - at) * sizeof(struct run *));
+	core->runs[at] = run;
+	core->runs_count++;
+	rank_runs(core);
+	list_each (link, &run->open)
+		restore_attempt(core, run, list_entry(link, struct attempt, open_link));
+	run->unfinished = run->dag->steps_count;
+	for (size_t i = 0; i < run->dag->steps_count; i++)
+		restore_task(core, run, &run->tasks[i]);
+}
+
+void core_drop_run(struct core *core, uint64_t id)
+{
+	size_t at = core_run_position(core, id);
+
+	assert(at < core->runs_count && core->runs[at]->row.id == id);
+	run_free(core->runs[at]);
+	core->runs_count--;
+	memmove(core->runs + at, core->runs + at + 1, (core->runs_count - at) * sizeof(struct run *));
+	rank_runs(core);
+}

@@ -1,0 +1,308 @@
+/*
+ * core.h - decides everything: an event and the time go in, moves and actions come out
+ *
+ * Pure: reads no clock, does no I/O, draws its jitter from a seed it was given and iterates in a defined
+ * order, so the same events give the same actions, always. driver.c is the shell around it: it writes the
+ * saves of a batch in one transaction and carries the orders out only after the commit. After a crash the
+ * state is loaded from the store and handed over by core_add_run, so every order may come twice and is
+ * harmless then.
+ *
+ * Who may start what: a run is first claimed on a worker (the agent then refuses older drivers), the agent
+ * answers with the attempts it has, each attempt we expect there gets one verdict, and only then are tasks
+ * placed.
+ *
+ * Ownership: a struct core owns its runs and workers. Texts in actions live in the arena of their run or in
+ * the arena
+ *            of the actions; both outlive the batch (a run is dropped by core_drop_run only when nothing is pending).
+ * Units:     now_ms is monotonic, wall_ms is for records. A deadline is kept in both: monotonic to act on, wall to be
+ *            stored; at recovery the wait left is cut to max_backoff, so that a clock that jumped cannot hold a task.
+ */
+#ifndef SCHEDULER_CORE_H
+#define SCHEDULER_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/buf.h"
+#include "common/list.h"
+#include "common/rng.h"
+#include "dag/dag.h"
+#include "executor/protocol.h"
+#include "scheduler/attempt.h"
+#include "scheduler/checkpoint.h"
+#include "scheduler/run.h"
+#include "scheduler/task.h"
+
+enum { CORE_WORKERS_MAX = 64 };
+
+/* --- what happened -------------------------------------------------------------------------------------- */
+
+enum event_kind {
+	EVENT_TICK,        /* time went by */
+	EVENT_WORKER_UP,   /* the link to a worker is ready */
+	EVENT_WORKER_DOWN, /* it is gone */
+	EVENT_PRESENT,     /* the worker has this attempt */
+	EVENT_INVENTORY,   /* that were all of that run (or: the claim was refused) */
+	EVENT_JOURNAL,     /* one record of an attempt's journal */
+	EVENT_EXITED,      /* its exit record */
+	EVENT_COLLECTED,   /* its log is wholly stored here */
+	EVENT_CANCEL,      /* somebody asks to cancel a run */
+	EVENT_RETRY,       /* somebody asks to run again what did not succeed, or from a step on */
+};
+
+struct worker_facts {
+	const char *name;
+	const char *boot_id;
+	const char *host;
+	const char *machine;
+	uint64_t epoch; /* of this connection */
+	int64_t cpus_milli;
+	int64_t memory_bytes;
+	const struct device *devices;
+	size_t devices_count;
+};
+
+struct event {
+	enum event_kind kind;
+	int64_t now_ms;
+	int64_t wall_ms;
+	const char *worker;          /* all but TICK, CANCEL, RETRY */
+	struct attempt_id id;        /* PRESENT JOURNAL EXITED COLLECTED; id.run for INVENTORY CANCEL RETRY */
+	struct worker_facts facts;   /* WORKER_UP */
+	enum present_state present;  /* PRESENT */
+	bool refused;                /* INVENTORY */
+	const char *text;            /* INVENTORY: why refused */
+	enum frame_type record_type; /* JOURNAL */
+	uint64_t journal_end;        /* JOURNAL: offset behind the record */
+	union {
+		struct record_started started;
+		struct record_checkpoint checkpoint;
+		struct record_metric metric;
+		struct record_sample sample;
+		struct record_output output;
+		struct frame_note note;
+		struct record_stopping stopping;
+	} record;
+	struct record_exit exit; /* EXITED */
+	bool now;                /* CANCEL: without grace */
+	int from_step;           /* RETRY: that step and all behind it; -1: what did not succeed */
+	const char *actor;       /* CANCEL RETRY */
+	const char *origin;
+};
+
+/* --- what is to be done --------------------------------------------------------------------------------- */
+
+enum action_kind {
+	/* saved in the transaction of the batch */
+	SAVE_RUN,
+	SAVE_TASK,
+	SAVE_ATTEMPT,
+	SAVE_CHECKPOINT,
+	SAVE_METRIC,
+	SAVE_OUTPUT,
+	SAVE_NO_OUTPUTS, /* those of the task are void: it is run again */
+	SAVE_WORKER,
+	SAVE_EVENT,
+	SAVE_REQUEST_DONE, /* added by the driver */
+	/* carried out after its commit */
+	ORDER_CLAIM,
+	ORDER_START,
+	ORDER_STOP,
+	ORDER_ATTACH,
+	ORDER_FORGET,
+	ORDER_RELEASE,
+	ORDER_RUN_ENDED, /* nothing of the run is left to do */
+};
+
+struct action {
+	enum action_kind kind;
+	const char *worker;   /* ORDER_* */
+	struct attempt_id id; /* ORDER_*, SAVE_METRIC, SAVE_OUTPUT, SAVE_EVENT (number 0, task UINT64_MAX: none) */
+	union {
+		struct run_row run;
+		struct task_row task;
+		struct attempt_row attempt;
+		struct checkpoint_row checkpoint;
+		struct {
+			int64_t wall_ms;
+			uint64_t journal_offset;
+			const char *json;
+		} metric;
+		struct {
+			const char *key;
+			const char *value;
+		} output;
+		struct worker_facts facts;
+		struct {
+			int64_t wall_ms;
+			const char *kind;
+			const char *actor;
+			const char *origin;
+			const char *detail;
+		} event;
+		uint64_t request;
+		uint64_t epoch; /* CLAIM RELEASE */
+		struct {
+			const uint8_t *frame; /* START: encoded */
+			size_t bytes;
+		} start;
+		struct {
+			enum reason reason;
+			int64_t grace_ms;
+		} stop;
+		struct {
+			uint64_t journal_offset;
+		} attach;
+	};
+};
+
+struct actions {
+	struct action *items;
+	size_t count;
+	size_t room;
+	struct arena arena;
+};
+
+void actions_init(struct actions *actions);
+void actions_fini(struct actions *actions);
+void actions_clear(struct actions *actions);
+struct action *actions_add(struct actions *actions, enum action_kind kind);
+
+/* --- the state ------------------------------------------------------------------------------------------ */
+
+struct output {
+	const char *key;
+	const char *value;
+};
+
+struct attempt {
+	struct attempt_row row;
+	struct task *task;
+	struct worker *worker;
+	struct list live_link; /* in worker->live while it may run */
+	struct list open_link; /* in run->open until it is collected */
+	bool exited;           /* its exit is decided upon */
+	bool present;          /* the worker has it, as far as this connection told */
+	bool progressed;       /* left a checkpoint that counts as progress */
+	int64_t began_step;    /* training step it resumed from; -1 */
+	uint32_t began_seq;    /* ledger entry it resumed from; 0: none */
+};
+
+struct task {
+	struct task_row row;
+	struct run *run;
+	const struct dag_step *step;
+	struct attempt *live; /* the attempt that may run; NULL: none */
+	struct list link;     /* in a class's ready list, or in run->retrying */
+	struct ledger ledger;
+	struct output *outputs;
+	size_t outputs_count;
+	size_t unmet;         /* needs that have not succeeded */
+	int64_t not_before_ms; /* monotonic; -1: only the stored wall time is known yet */
+	uint64_t ready_seq;    /* when it became ready: the oldest goes first */
+	char *metric;         /* last one; NULL: none. For those who look on, not for deciding. */
+	size_t metric_room;
+};
+
+/* Ready tasks of a run that ask for the same: if the first does not fit, none does. */
+struct ready_class {
+	const struct dag_step *like;
+	struct list ready;
+};
+
+enum claim { CLAIM_NONE, CLAIM_ASKED, CLAIM_HELD, CLAIM_REFUSED };
+
+struct run {
+	struct run_row row;
+	struct arena arena;
+	struct dag *dag; /* owned */
+	const char **values; /* of its parameters, in the DAG's order */
+	struct task *tasks;  /* one per step */
+	size_t unfinished;   /* tasks that are not terminal */
+	struct ready_class *classes;
+	size_t classes_count;
+	uint32_t *class_of;   /* per step */
+	struct list retrying; /* tasks */
+	struct list open;     /* attempts not collected */
+	enum claim claims[CORE_WORKERS_MAX];
+	const char *refusal; /* why the claim was refused */
+	bool used[CORE_WORKERS_MAX]; /* attempts of it are or were there: its inventory is needed before the end */
+	bool settled;        /* looked at since it was handed over */
+	bool ended;          /* ORDER_RUN_ENDED was given */
+	bool hurried;        /* canceled without grace */
+};
+
+struct worker {
+	const char *name;
+	size_t index;
+	bool up;
+	bool known; /* was up once: its facts are facts */
+	const char *boot_id;
+	uint64_t epoch;
+	int64_t cpus_milli;
+	int64_t memory_bytes;
+	const char **devices; /* UUIDs */
+	size_t devices_count;
+	struct list live;
+	int64_t down_wall_ms;
+};
+
+struct core {
+	struct arena arena; /* of the workers' facts */
+	struct rng rng;
+	int64_t now_ms;
+	int64_t wall_ms;
+	struct run **runs;   /* sorted by id */
+	struct run **by_rank; /* the same, highest priority first, then oldest */
+	size_t runs_count;
+	size_t runs_room;
+	struct worker *workers[CORE_WORKERS_MAX];
+	size_t workers_count;
+	struct buf scratch;
+	uint64_t ready_count; /* tasks that became ready so far: gives ready_seq */
+	bool unclaimed;       /* a claim may have to be asked for */
+	uint64_t late_messages; /* about attempts that had ended: refused and counted */
+};
+
+struct core *core_new(uint64_t seed);
+void core_free(struct core *core);
+
+/* A worker the configuration names; it is down until EVENT_WORKER_UP. */
+void core_add_worker(struct core *core, const char *name);
+
+/*
+ * Hands over a run with its rows as they are stored: a new one (all tasks waiting) or one that is being
+ * recovered, it makes no difference. The run and its DAG belong to the core from here on. Nothing is decided
+ * until the next event.
+ */
+void core_add_run(struct core *core, struct run *run);
+
+/* Forgets a run that has ended (ORDER_RUN_ENDED); no action that mentions it may be pending. */
+void core_drop_run(struct core *core, uint64_t run);
+
+/* Appends what follows from `event` to `out`. */
+void core_step(struct core *core, const struct event *event, struct actions *out);
+
+/* The next moment (monotonic) at which an EVENT_TICK has something to do; INT64_MAX: none. */
+int64_t core_next_wake_ms(const struct core *core);
+
+struct run *core_find_run(const struct core *core, uint64_t run);
+
+/* --- making a run to hand over (run_rows.c) ------------------------------------------------------------- */
+
+/*
+ * A run for `dag` (owned from here on) whose tasks are all waiting; the caller fills rows in where it
+ * recovers.
+ */
+struct run *run_new(struct dag *dag, const struct run_row *row);
+void run_free(struct run *run);
+
+/* Appends an output; a later one of the same key counts. */
+void task_add_output(struct task *task, const char *key, const char *value);
+
+/* At recovery: an attempt that was live when the rows were stored. */
+struct attempt *run_add_live(struct run *run, const struct attempt_row *row);
+
+#endif

@@ -1,0 +1,619 @@
+#include "scheduler/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/scope.h"
+#include "executor/link.h"
+#include "executor/local.h"
+#include "scheduler/driver.h"
+#include "scheduler/paths.h"
+#include "scheduler/writer.h"
+
+static const char LOCAL_WORKER[] = "local";
+
+struct engine {
+	uv_loop_t *loop;
+	const struct engine_handler *handler;
+	void *context;
+	struct store *store; /* with the writer's thread */
+	struct store *side;  /* with the loop: connections counted, requests read; rare and short */
+	struct writer *writer;
+	struct core *core;
+	struct driver driver;
+	const struct actions *batch; /* being written; kept to try again */
+	int64_t trouble_since_ms;    /* 0: all is well */
+	struct link *link;
+	char scheduler[128];
+	uint32_t link_failures;
+	uv_timer_t wake;     /* the core has something to do */
+	uv_timer_cb on_wake; /* its callback, which sets it again */
+	uv_timer_t linger;   /* what has gathered is to be written at last */
+	uv_timer_t requests; /* what other processes ask for */
+	uv_timer_t again;    /* the batch that could not be written, the connection that could not be counted */
+	bool connect_due;
+	bool stopping;
+};
+
+/* --- events into the core ------------------------------------------------------------------------------- */
+
+static void set_wake(struct engine *engine)
+{
+	int64_t wait_ms = ENGINE_LOOK_AGAIN_MS;
+	int64_t next_ms = core_next_wake_ms(engine->core);
+
+	if (next_ms != INT64_MAX && next_ms - clock_mono_ms() < wait_ms)
+		wait_ms = next_ms - clock_mono_ms();
+	uv_timer_start(&engine->wake, engine->on_wake, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
+}
+
+static void handle(struct engine *engine, struct event *event)
+{
+	if (engine->stopping)
+		return;
+	event->now_ms = clock_mono_ms();
+	event->wall_ms = clock_wall_ms();
+	driver_event(&engine->driver, event);
+	set_wake(engine);
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+	handle(timer->data, &(struct event){ .kind = EVENT_TICK });
+}
+
+/* --- what the link hears -------------------------------------------------------------------------------- */
+
+static void give_up(struct engine *engine, const struct err *err)
+{
+	if (!engine->stopping)
+		engine->handler->on_given_up(engine->context, err);
+}
+
+static void on_wanted(void *context, struct link *link)
+{
+	struct engine *engine = context;
+	uint64_t epoch;
+	struct err err;
+
+	if (engine->stopping)
+		return;
+	if (store_next_epoch(engine->side, link_name(link), &epoch, &err) < 0) {
+		engine->connect_due = true;
+		engine->handler->on_note(engine->context, NULL, err.text);
+		return;
+	}
+	engine->connect_due = false;
+	link_connect(link, epoch);
+}
+
+static void on_up(void *context, struct link *link, const struct frame_welcome *welcome)
+{
+	struct engine *engine = context;
+	struct event event = {
+		.kind = EVENT_WORKER_UP,
+		.worker = link_name(link),
+		.facts = {
+			.name = link_name(link),
+			.boot_id = welcome->boot_id,
+			.host = welcome->host,
+			.machine = welcome->machine,
+			.epoch = link_epoch(link),
+			.cpus_milli = welcome->cpus_milli,
+			.memory_bytes = welcome->memory_bytes,
+			.devices = welcome->devices,
+			.devices_count = welcome->devices_count,
+		},
+	};
+
+	engine->link_failures = 0;
+	log_info("worker.connected", TEXT("worker", link_name(link)), TEXT("host", welcome->host),
+		 NUMBER("agent_pid", welcome->pid), NUMBER("epoch", link_epoch(link)));
+	handle(engine, &event);
+}
+
+static void on_down(void *context, struct link *link, const char *why)
+{
+	struct engine *engine = context;
+	char text[256];
+
+	if (engine->stopping)
+		return;
+	log_warn("worker.disconnected", TEXT("worker", link_name(link)), TEXT("err", why));
+	snprintf(text, sizeof text, "lost contact with worker %s (%s): its steps run on; connecting again",
+		 link_name(link), why);
+	engine->handler->on_note(engine->context, NULL, text);
+	handle(engine, &(struct event){ .kind = EVENT_WORKER_DOWN, .worker = link_name(link) });
+}
+
+static void on_failed(void *context, struct link *link, const char *why, int64_t retry_ms)
+{
+	struct engine *engine = context;
+	struct err err;
+
+	log_warn("worker.unreachable", TEXT("worker", link_name(link)), TEXT("err", why),
+		 NUMBER("retry_ms", retry_ms));
+	if (++engine->link_failures < ENGINE_LINK_TRIES)
+		return;
+	err_set(&err, ERR_IO, "this machine's agent does not come up: %s", why);
+	give_up(engine, &err);
+}
+
+static void on_present(void *context, struct link *link, const struct frame_present *present)
+{
+	handle(context, &(struct event){ .kind = EVENT_PRESENT,
+					 .worker = link_name(link),
+					 .id = present->id,
+					 .present = present->state });
+}
+
+static void on_inventory(void *context, struct link *link, const struct frame_claim *claim)
+{
+	handle(context, &(struct event){ .kind = EVENT_INVENTORY,
+					 .worker = link_name(link),
+					 .id.run = claim->run,
+					 .refused = claim->refused,
+					 .text = claim->text });
+	/* Another process of ours connected after us and before our claim: a newer number settles it. */
+	if (claim->refused) {
+		log_warn("claim.refused", NUMBER("run", claim->run), TEXT("err", claim->text));
+		link_renew(link, "its claim was refused");
+	}
+}
+
+static int decode_record(const struct frame *record, struct arena *arena, struct event *event)
+{
+	switch ((int)record->type) {
+	case RECORD_STARTED:
+		return protocol_get_started(record, arena, &event->record.started);
+	case RECORD_CHECKPOINT:
+		return protocol_get_checkpoint(record, arena, &event->record.checkpoint);
+	case RECORD_METRIC:
+		return protocol_get_metric(record, arena, &event->record.metric);
+	case RECORD_SAMPLE:
+		return protocol_get_sample(record, &event->record.sample);
+	case RECORD_OUTPUT:
+		return protocol_get_output(record, arena, &event->record.output);
+	case RECORD_NOTE:
+		return protocol_get_note(record, arena, &event->record.note);
+	case RECORD_STOPPING:
+		return protocol_get_stopping(record, &event->record.stopping);
+	default:
+		return 0; /* of a newer agent: only its length counts */
+	}
+}
+
+static void on_record(void *context, struct link *link, const struct attempt_id *id,
+		      const struct frame *record, uint64_t journal_end)
+{
+	struct event event = {
+		.kind = EVENT_JOURNAL,
+		.worker = link_name(link),
+		.id = *id,
+		.record_type = record->type,
+		.journal_end = journal_end,
+	};
+	struct arena arena;
+
+	arena_init(&arena);
+	if (decode_record(record, &arena, &event) == 0)
+		handle(context, &event);
+	else
+		log_error("record.malformed", NUMBER("run", id->run), NUMBER("step", id->task),
+			  NUMBER("type", record->type));
+	arena_fini(&arena);
+}
+
+static void on_exited(void *context, struct link *link, const struct frame_exited *exited)
+{
+	handle(context, &(struct event){ .kind = EVENT_EXITED,
+					 .worker = link_name(link),
+					 .id = exited->id,
+					 .exit = exited->exit });
+}
+
+static void on_collected(void *context, struct link *link, const struct attempt_id *id)
+{
+	handle(context, &(struct event){ .kind = EVENT_COLLECTED, .worker = link_name(link), .id = *id });
+}
+
+static void on_note(void *context, struct link *link, const struct frame_note *note)
+{
+	struct engine *engine = context;
+
+	log_warn("agent.noted", TEXT("worker", link_name(link)), NUMBER("run", note->id.run),
+		 NUMBER("step", note->id.task), TEXT("text", note->text));
+	if (note->warning)
+		engine->handler->on_note(engine->context, NULL, note->text);
+}
+
+static void on_log_trouble(void *context, struct link *link, const struct attempt_id *id, const char *why)
+{
+	struct engine *engine = context;
+	const struct run *run = core_find_run(engine->core, id->run);
+
+	log_error("log.blocked", TEXT("worker", link_name(link)), NUMBER("run", id->run),
+		  NUMBER("step", id->task), TEXT("err", why));
+	engine->handler->on_note(
+		engine->context,
+		run != NULL && id->task < run->dag->steps_count ? &run->tasks[id->task] : NULL, why);
+}
+
+static bool log_path(void *context, const struct attempt_id *id, char *path, size_t path_bytes)
+{
+	struct engine *engine = context;
+	const struct run *run = core_find_run(engine->core, id->run);
+	struct arena arena;
+	const char *found;
+	bool fits;
+
+	if (run == NULL || id->task >= run->dag->steps_count)
+		return false;
+	arena_init(&arena);
+	found = paths_log(&arena, engine->store->home, run->row.dag, run->row.number,
+			  run->dag->steps[id->task].name, id->number);
+	fits = (size_t)snprintf(path, path_bytes, "%s", found) < path_bytes;
+	arena_fini(&arena);
+	return fits;
+}
+
+static const struct link_handler link_handler = {
+	.on_wanted = on_wanted,
+	.on_up = on_up,
+	.on_down = on_down,
+	.on_failed = on_failed,
+	.on_present = on_present,
+	.on_inventory = on_inventory,
+	.on_record = on_record,
+	.on_exited = on_exited,
+	.on_collected = on_collected,
+	.on_note = on_note,
+	.on_log_trouble = on_log_trouble,
+	.log_path = log_path,
+};
+
+/* --- the driver's ends ---------------------------------------------------------------------------------- */
+
+static void write_batch(void *context, const struct actions *batch)
+{
+	struct engine *engine = context;
+
+	engine->batch = batch;
+	writer_submit(engine->writer, batch);
+}
+
+static void on_retry_due(uv_timer_t *timer)
+{
+	struct engine *engine = timer->data;
+
+	if (engine->stopping)
+		return;
+	if (engine->batch != NULL && engine->trouble_since_ms > 0)
+		writer_submit(engine->writer, engine->batch);
+	if (engine->connect_due)
+		on_wanted(engine, engine->link);
+}
+
+static void on_written(void *context, const struct err *err)
+{
+	struct engine *engine = context;
+
+	if (engine->stopping)
+		return;
+	if (err->code == ERR_OK) {
+		if (engine->trouble_since_ms > 0)
+			engine->handler->on_note(engine->context, NULL,
+						 "the state can be written again; going on");
+		engine->trouble_since_ms = 0;
+		engine->batch = NULL;
+		driver_written(&engine->driver);
+		link_flush(engine->link);
+		return;
+	}
+	log_error("batch.failed", TEXT("err", err->text));
+	if (engine->trouble_since_ms == 0) {
+		engine->trouble_since_ms = clock_mono_ms();
+		engine->handler->on_note(engine->context, NULL, err->text);
+	}
+	if (err->code == ERR_CORRUPT || clock_mono_ms() - engine->trouble_since_ms > ENGINE_TROUBLE_MS)
+		give_up(engine, err);
+}
+
+static void end_run(struct engine *engine, uint64_t id)
+{
+	const struct run *run = core_find_run(engine->core, id);
+
+	assert(run != NULL);
+	log_info("run.ended", TEXT("run", run->row.dag), NUMBER("number", run->row.number),
+		 TEXT("state", run_states[run->row.state].name));
+	engine->handler->on_ended(engine->context, run);
+}
+
+static void carry_out(void *context, const struct action *order)
+{
+	struct engine *engine = context;
+
+	switch (order->kind) {
+	case ORDER_CLAIM:
+		link_claim(engine->link, order->id.run, order->epoch);
+		break;
+	case ORDER_START:
+		link_start_attempt(engine->link, &order->id, order->start.frame, order->start.bytes);
+		break;
+	case ORDER_STOP:
+		link_stop_attempt(engine->link, &order->id, order->stop.reason, order->stop.grace_ms);
+		break;
+	case ORDER_ATTACH:
+		link_attach(engine->link, &order->id, order->attach.journal_offset);
+		break;
+	case ORDER_FORGET:
+		link_forget(engine->link, &order->id);
+		break;
+	case ORDER_RELEASE:
+		link_release(engine->link, order->id.run, order->epoch);
+		break;
+	case ORDER_RUN_ENDED:
+		end_run(engine, order->id.run);
+		break;
+	default:
+		break;
+	}
+}
+
+static const struct task *task_of(struct engine *engine, const struct attempt_id *id)
+{
+	const struct run *run = core_find_run(engine->core, id->run);
+
+	return run == NULL || id->task >= run->dag->steps_count ? NULL : &run->tasks[id->task];
+}
+
+static void on_task_decided(struct engine *engine, const struct task_row *row)
+{
+	const struct task *task = task_of(engine, &(struct attempt_id){ .run = row->run, .task = row->step });
+
+	log_info("task.moved", TEXT("run", task->run->row.dag), NUMBER("number", task->run->row.number),
+		 TEXT("task", task->step->name), TEXT("state", task_states[row->state].name),
+		 TEXT("reason", reason_names[row->reason]), TEXT("message", row->message));
+	engine->handler->on_task(engine->context, task);
+}
+
+static void on_attempt_decided(struct engine *engine, const struct attempt_row *row)
+{
+	const struct task *task = task_of(engine, &row->id);
+
+	log_info("attempt.moved", TEXT("run", task->run->row.dag), NUMBER("number", task->run->row.number),
+		 TEXT("task", task->step->name), NUMBER("attempt", row->id.number),
+		 TEXT("worker", row->worker), TEXT("state", attempt_states[row->state].name),
+		 TEXT("reason", reason_names[row->reason]));
+}
+
+static void on_event_decided(struct engine *engine, const struct action *save)
+{
+	const struct task *task = task_of(engine, &save->id);
+	const char *text = save->event.detail;
+
+	log_info(save->event.kind, NUMBER("run", save->id.run),
+		 TEXT("task", task == NULL ? "" : task->step->name), NUMBER("attempt", save->id.number),
+		 TEXT("actor", save->event.actor), TEXT("detail", text));
+	if (strncmp(save->event.kind, "checkpoint.", 11) == 0 ||
+	    strcmp(save->event.kind, "attempt.noted") == 0 ||
+	    strcmp(save->event.kind, "attempt.restarted") == 0)
+		engine->handler->on_note(engine->context, task, text);
+}
+
+static void on_decided(void *context, const struct action *save)
+{
+	struct engine *engine = context;
+
+	switch (save->kind) {
+	case SAVE_TASK:
+		on_task_decided(engine, &save->task);
+		break;
+	case SAVE_ATTEMPT:
+		if (log_enabled(LOG_INFO))
+			on_attempt_decided(engine, &save->attempt);
+		break;
+	case SAVE_EVENT:
+		on_event_decided(engine, save);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_linger_over(uv_timer_t *timer)
+{
+	struct engine *engine = timer->data;
+
+	if (!engine->stopping)
+		driver_flush(&engine->driver);
+}
+
+static void linger(void *context)
+{
+	struct engine *engine = context;
+
+	if (!engine->stopping && !uv_is_active((uv_handle_t *)&engine->linger))
+		uv_timer_start(&engine->linger, on_linger_over, ENGINE_LINGER_MS, 0);
+}
+
+static const struct driver_ends driver_ends = {
+	.linger = linger,
+	.write = write_batch,
+	.carry_out = carry_out,
+	.decided = on_decided,
+};
+
+/* --- what other processes ask for ----------------------------------------------------------------------- */
+
+static void take_request(struct engine *engine, uint64_t run, const struct store_request *request)
+{
+	driver_add(&engine->driver, SAVE_REQUEST_DONE)->request = request->id;
+	if (strcmp(request->verb, "cancel") == 0 || strcmp(request->verb, "cancel-now") == 0)
+		engine_cancel(engine, run, strcmp(request->verb, "cancel-now") == 0, request->actor,
+			      request->origin);
+}
+
+static void on_requests_due(uv_timer_t *timer)
+{
+	struct engine *engine = timer->data;
+	struct arena arena;
+
+	if (!driver_is_idle(&engine->driver) || engine->stopping)
+		return; /* one that is being marked as done would be read twice */
+	arena_init(&arena);
+	for (size_t i = 0; i < engine->core->runs_count; i++) {
+		uint64_t run = engine->core->runs[i]->row.id;
+		struct store_request *requests;
+		size_t count = 0;
+
+		if (store_requests(engine->side, run, &arena, &requests, &count, NULL) < 0)
+			break;
+		for (size_t k = 0; k < count; k++)
+			take_request(engine, run, &requests[k]);
+	}
+	arena_fini(&arena);
+}
+
+void engine_cancel(struct engine *engine, uint64_t run, bool now, const char *actor, const char *origin)
+{
+	handle(engine, &(struct event){ .kind = EVENT_CANCEL,
+					.id.run = run,
+					.now = now,
+					.actor = actor,
+					.origin = origin });
+}
+
+void engine_retry(struct engine *engine, uint64_t run, int from_step, const char *actor, const char *origin)
+{
+	handle(engine, &(struct event){ .kind = EVENT_RETRY,
+					.id.run = run,
+					.from_step = from_step,
+					.actor = actor,
+					.origin = origin });
+}
+
+/* --- life ----------------------------------------------------------------------------------------------- */
+
+int engine_find_agent(char *path, size_t path_bytes, struct err *err)
+{
+	const char *named = getenv("STOKER_AGENT");
+	char self[PATH_MAX];
+	ssize_t n;
+
+	if (named != NULL && named[0] != '\0') {
+		snprintf(path, path_bytes, "%s", named);
+		if (access(path, X_OK) == 0)
+			return 0;
+		return err_errno(err, "STOKER_AGENT names %s", path);
+	}
+	n = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (n > 0) {
+		self[n] = '\0';
+		snprintf(path, path_bytes, "%s/stoker-agent", dirname(self));
+		if (access(path, X_OK) == 0)
+			return 0;
+	}
+	snprintf(path, path_bytes, "%s", STOKER_AGENT_PATH);
+	if (access(path, X_OK) == 0)
+		return 0;
+	return err_set(err, ERR_NOT_FOUND,
+		       "stoker-agent is neither beside this program nor at %s; set STOKER_AGENT to"
+		       " its path",
+		       STOKER_AGENT_PATH);
+}
+
+static int open_link(struct engine *engine, struct err *err)
+{
+	char agent[PATH_MAX], host[64] = "";
+	autofree char *root = mem_printf("%s/local", engine->store->home);
+
+	if (engine_find_agent(agent, sizeof agent, err) < 0)
+		return err->code;
+	gethostname(host, sizeof host - 1);
+	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
+	core_add_worker(engine->core, LOCAL_WORKER);
+	engine->link = link_new(engine->loop, LOCAL_WORKER, local_new(engine->loop, agent, root),
+				engine->store->name, engine->scheduler, &link_handler, engine);
+	return 0;
+}
+
+int engine_open(uv_loop_t *loop, struct store *store, const struct engine_handler *handler, void *context,
+		struct engine **engine_out, struct err *err)
+{
+	struct engine *engine = mem_zalloc(sizeof *engine);
+
+	engine->loop = loop;
+	engine->handler = handler;
+	engine->context = context;
+	engine->store = store;
+	engine->core = core_new((uint64_t)clock_mono_us() ^ (uint64_t)getpid() << 32);
+	if (store_open(store->home, &engine->side, err) < 0 || open_link(engine, err) < 0) {
+		store_close(engine->side);
+		store_close(store);
+		core_free(engine->core);
+		free(engine);
+		return err->code;
+	}
+	driver_init(&engine->driver, engine->core, &driver_ends, engine);
+	engine->writer = writer_start(loop, store, on_written, engine);
+	uv_timer_init(loop, &engine->wake);
+	uv_timer_init(loop, &engine->linger);
+	uv_timer_init(loop, &engine->requests);
+	uv_timer_init(loop, &engine->again);
+	engine->on_wake = on_wake;
+	engine->wake.data = engine->linger.data = engine->requests.data = engine->again.data = engine;
+	*engine_out = engine;
+	return 0;
+}
+
+int engine_add_run(struct engine *engine, uint64_t id, const struct run **run_out, struct err *err)
+{
+	struct run *run;
+
+	if (store_load_run(engine->side, id, &run, err) < 0)
+		return err->code;
+	core_add_run(engine->core, run);
+	*run_out = run;
+	return 0;
+}
+
+void engine_start(struct engine *engine)
+{
+	uv_timer_start(&engine->requests, on_requests_due, ENGINE_REQUESTS_MS, ENGINE_REQUESTS_MS);
+	uv_timer_start(&engine->again, on_retry_due, 1000, 1000);
+	handle(engine, &(struct event){ .kind = EVENT_TICK });
+	link_start(engine->link);
+}
+
+void engine_stop(struct engine *engine)
+{
+	if (engine->stopping)
+		return;
+	engine->stopping = true;
+	uv_close((uv_handle_t *)&engine->wake, NULL);
+	uv_close((uv_handle_t *)&engine->linger, NULL);
+	uv_close((uv_handle_t *)&engine->requests, NULL);
+	uv_close((uv_handle_t *)&engine->again, NULL);
+	link_close(engine->link, NULL, NULL);
+	writer_stop(engine->writer);
+	log_flush();
+}
+
+void engine_free(struct engine *engine)
+{
+	driver_fini(&engine->driver);
+	core_free(engine->core);
+	store_close(engine->side);
+	store_close(engine->store);
+	free(engine);
+}

@@ -1,0 +1,64 @@
+/*
+ * engine.h - owns the loop and the parts: core, driver, store's writer, the link to this machine's agent
+ *
+ * What `stoker run` drives its run with, and what the daemon will. It translates: what the link hears becomes
+ * events, the core's orders become frames, its saves go to the writer. It decides nothing.
+ *
+ * When the state cannot be written (a full disk) nothing more is started and the same batch is tried again
+ * each second; steps run on meanwhile. After ENGINE_TROUBLE_MS, or at once when the database is damaged, the
+ * engine gives up: everything that runs can be taken up again by the next process.
+ */
+#ifndef SCHEDULER_ENGINE_H
+#define SCHEDULER_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "common/err.h"
+#include "scheduler/core.h"
+#include "scheduler/store.h"
+
+enum {
+	ENGINE_TROUBLE_MS = 60000,
+	ENGINE_LINK_TRIES = 8,
+	ENGINE_REQUESTS_MS = 250,
+	ENGINE_LOOK_AGAIN_MS = 15000,
+	ENGINE_LINGER_MS = 20
+};
+
+struct engine_handler {
+	void (*on_task)(void *context, const struct task *task); /* it moved, or its attempt did */
+	void (*on_note)(void *context, const struct task *task, const char *text); /* task may be NULL */
+	void (*on_ended)(void *context, const struct run *run);                    /* and it is stored */
+	void (*on_given_up)(void *context, const struct err *err);
+};
+
+struct engine;
+
+/* `store` is for writing and belongs to the engine from here on. */
+int engine_open(uv_loop_t *loop, struct store *store, const struct engine_handler *handler, void *context,
+		struct engine **engine_out, struct err *err);
+
+/* Loads a run and takes it up; returns what the core holds. */
+int engine_add_run(struct engine *engine, uint64_t run, const struct run **run_out, struct err *err);
+
+/* Goes: connects to the agent. */
+void engine_start(struct engine *engine);
+
+void engine_cancel(struct engine *engine, uint64_t run, bool now, const char *actor, const char *origin);
+void engine_retry(struct engine *engine, uint64_t run, int from_step, const char *actor, const char *origin);
+
+/*
+ * Lets go of everything without ending any step; the loop runs out once all is closed. Call engine_free then.
+ */
+void engine_stop(struct engine *engine);
+void engine_free(struct engine *engine);
+
+/*
+ * The program that is stoker's agent on this machine: $STOKER_AGENT, beside this program, or where it was
+ * installed.
+ */
+int engine_find_agent(char *path, size_t path_bytes, struct err *err);
+
+#endif

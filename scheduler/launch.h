@@ -1,0 +1,19 @@
+/*
+ * launch.h - what a worker is told to run: an attempt's command, environment and resume candidates
+ *
+ * Pure. References are expanded here, with the outputs of the tasks before it.
+ */
+#ifndef SCHEDULER_LAUNCH_H
+#define SCHEDULER_LAUNCH_H
+
+#include "common/arena.h"
+#include "common/err.h"
+#include "scheduler/core.h"
+
+/* Fills `out`, whose texts live in `arena` or in the run. ERR_INVALID when a reference cannot be expanded. */
+int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec *out, struct err *err);
+
+/* The folder that a step works in, absolute. */
+const char *launch_workdir(const struct run *run, const char *workdir, struct arena *arena);
+
+#endif

@@ -1,0 +1,69 @@
+noinst_LIBRARIES += libscheduler.a
+libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+libscheduler_a_SOURCES = \
+	scheduler/attempt.c scheduler/attempt.h \
+	scheduler/checkpoint.c scheduler/checkpoint.h \
+	scheduler/command_cancel.c \
+	scheduler/command_retry.c \
+	scheduler/command_run.c \
+	scheduler/core.c scheduler/core.h scheduler/core_parts.h \
+	scheduler/core_journal.c \
+	scheduler/core_moves.c \
+	scheduler/core_outcome.c \
+	scheduler/core_request.c \
+	scheduler/core_start.c \
+	scheduler/core_worker.c \
+	scheduler/driver.c scheduler/driver.h \
+	scheduler/engine.c scheduler/engine.h \
+	scheduler/explain.c scheduler/explain.h \
+	scheduler/foreground.c scheduler/foreground.h \
+	scheduler/launch.c scheduler/launch.h \
+	scheduler/migrate.c scheduler/migrate.h \
+	scheduler/placement.c scheduler/placement.h \
+	scheduler/retry.c scheduler/retry.h \
+	scheduler/run.c scheduler/run.h \
+	scheduler/run_rows.c \
+	scheduler/store.c scheduler/store.h scheduler/store_parts.h \
+	scheduler/store_run.c \
+	scheduler/store_save.c \
+	scheduler/task.c scheduler/task.h \
+	scheduler/writer.c scheduler/writer.h
+
+# --- the command line ---
+bin_PROGRAMS += stoker
+stoker_SOURCES = scheduler/main.c
+stoker_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+stoker_LDADD = libscheduler.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) $(JANSSON_LIBS)
+libscheduler_a_SOURCES += \
+	scheduler/command.c scheduler/command.h \
+	scheduler/command_checkpoints.c \
+	scheduler/command_events.c \
+	scheduler/command_logs.c \
+	scheduler/command_runs.c \
+	scheduler/command_status.c \
+	scheduler/command_validate.c \
+	scheduler/command_why.c \
+	scheduler/listing.c scheduler/listing.h \
+	scheduler/moment.c scheduler/moment.h \
+	scheduler/owner.c scheduler/owner.h \
+	scheduler/paths.c scheduler/paths.h \
+	scheduler/progress.c scheduler/progress.h \
+	scheduler/progress_text.c scheduler/progress_text.h \
+	scheduler/table.c scheduler/table.h \
+	scheduler/tail.c scheduler/tail.h \
+	scheduler/terminal.c scheduler/terminal.h \
+	scheduler/view.c scheduler/view.h \
+	scheduler/view_find.c \
+	scheduler/view_rows.c scheduler/view_rows.h \
+	scheduler/view_why.c \
+	scheduler/why.c scheduler/why.h
+dist_man_MANS += scheduler/stoker.1
+EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/statements.def scheduler/statements_view.def
+
+# The schema as a C string, for store.c.
+scheduler/schema_sql.inc: $(srcdir)/scheduler/schema.sql $(top_srcdir)/build-aux/embed.sh
+	$(AM_V_GEN)$(MKDIR_P) scheduler && \
+	$(SHELL) $(top_srcdir)/build-aux/embed.sh $(srcdir)/scheduler/schema.sql > $@.tmp && mv -f $@.tmp $@
+scheduler/libscheduler_a-migrate.$(OBJEXT): scheduler/schema_sql.inc
+BUILT_SOURCES += scheduler/schema_sql.inc
+CLEANFILES += scheduler/schema_sql.inc

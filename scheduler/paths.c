@@ -1,0 +1,20 @@
+#include "scheduler/paths.h"
+
+#include <inttypes.h>
+
+const char *paths_run_dir(struct arena *arena, const char *home, const char *dag, uint64_t number)
+{
+	return arena_printf(arena, "%s/runs/%s/%" PRIu64, home, dag, number);
+}
+
+const char *paths_owner(struct arena *arena, const char *home, const char *dag, uint64_t number)
+{
+	return arena_printf(arena, "%s/runs/%s/%" PRIu64 "/owner", home, dag, number);
+}
+
+const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
+		      const char *task, uint32_t attempt)
+{
+	return arena_printf(arena, "%s/runs/%s/%" PRIu64 "/%s.%" PRIu32 ".log", home, dag, number, task,
+			    attempt);
+}

@@ -1,0 +1,19 @@
+/*
+ * paths.h - where things lie below the state folder
+ *
+ *   <home>/runs/<dag>/<number>/owner                 who drives the run; see owner.h
+ *   <home>/runs/<dag>/<number>/<task>.<attempt>.log  what the attempt printed
+ */
+#ifndef SCHEDULER_PATHS_H
+#define SCHEDULER_PATHS_H
+
+#include <stdint.h>
+
+#include "common/arena.h"
+
+const char *paths_run_dir(struct arena *arena, const char *home, const char *dag, uint64_t number);
+const char *paths_owner(struct arena *arena, const char *home, const char *dag, uint64_t number);
+const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
+		      const char *task, uint32_t attempt);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * store_parts.h - what the files of the store share with each other, and with nobody else
+ *
+ * store.c opens and keeps the database and its transactions; store_save.c writes what the core decided; store_run.c
+ * makes runs and loads them.
+ */
+#ifndef SCHEDULER_STORE_PARTS_H
+#define SCHEDULER_STORE_PARTS_H
+
+#include "scheduler/store.h"
+
+/* Steps a statement that answers with no row, or with one of no interest, and resets it. */
+int store_step_done(struct store *store, sqlite3_stmt *stmt, const char *doing, struct err *err);
+
+/* 1: a row, 0: no more (and it is reset), negative: an error. */
+int store_step_row(struct store *store, sqlite3_stmt *stmt, const char *doing, struct err *err);
+
+void store_bind_text(sqlite3_stmt *stmt, int at, const char *text); /* NULL is ""; it must outlive the step */
+const char *store_column_text(sqlite3_stmt *stmt, int at, struct arena *arena);
+
+int store_begin(struct store *store, struct err *err);
+int store_commit(struct store *store, struct err *err);
+
+/* After a failure inside a transaction: rolls it back and returns `rc`. */
+int store_undo(struct store *store, int rc);
+
+int store_save_event(struct store *store, const struct action *action, struct err *err);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * view_rows.h - rows of the database to JSON values: what view.c and view_find.c share
+ */
+#ifndef SCHEDULER_VIEW_ROWS_H
+#define SCHEDULER_VIEW_ROWS_H
+
+#include <jansson.h>
+#include <sqlite3.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "scheduler/store.h"
+
+/* 1: a row, 0: no more, negative: an error. */
+int view_next(struct store *store, sqlite3_stmt *stmt, struct err *err);
+
+/* All that is read until view_end is of one moment. */
+int view_begin(struct store *store, struct err *err);
+void view_end(struct store *store);
+
+const char *view_text(sqlite3_stmt *stmt, int column); /* "" for NULL; valid until the next step */
+
+/* A string, with U+FFFD for what is no UTF-8. */
+json_t *view_string(const char *text);
+
+void view_set_text(json_t *object, const char *key, const char *text);
+void view_set_word(json_t *object, const char *key, const char *text); /* null when empty */
+void view_set_number(json_t *object, const char *key, int64_t number);
+void view_set_time(json_t *object, const char *key, int64_t wall_ms); /* null for 0 */
+
+#endif

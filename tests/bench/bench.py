@@ -1,0 +1,369 @@
+#!/usr/bin/python3
+"""Measures stoker beside what the machine can do at best, in one run, and says where a promised limit is missed.
+
+    make bench                                  the table
+    make bench BENCHFLAGS=--json                the same as JSON
+    bench.py --only chain,log --repeat 5        some of it, more often
+
+Figures are medians of several repetitions, with the lowest and highest beside them. Each bound is measured right
+before (or on both sides of) what is compared with it, because a shared machine is not equally fast all the time: trust
+the ratios.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+MIB = 1024 * 1024
+BUILD = os.path.abspath(os.environ.get("STOKER_BUILD", "."))
+STOKER = os.path.join(BUILD, "stoker")
+BOUND = os.path.join(BUILD, "tests/bench/bound")
+SHELL = ["/bin/sh", "-c", "true"]
+
+
+class Failed(Exception):
+    pass
+
+
+# --- running things ---------------------------------------------------------------------------------------------------
+
+
+def bound(*words, env=None, watch=None):
+    """Runs `bound` and returns its report. watch(process) is called in a thread while it runs."""
+    with tempfile.TemporaryDirectory(prefix="stoker-bound.") as folder:
+        report, said = os.path.join(folder, "report"), os.path.join(folder, "said")
+        with open(said, "wb") as errors:
+            process = subprocess.Popen([BOUND, *map(str, words)], env={**(env or os.environ), "BOUND_REPORT": report},
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
+        watcher = threading.Thread(target=watch or (lambda _process: None), args=(process,))
+        watcher.start()
+        watcher.join()
+        process.wait()
+        with open(said, encoding="utf-8", errors="replace") as file:
+            errors = file.read()[-2000:]
+        result = {"status": process.returncode}
+        if process.returncode == 0:
+            with open(report, encoding="ascii") as file:
+                result = json.load(file)
+    if result["status"] != 0:
+        raise Failed(f"{' '.join(map(str, words))}: status {result['status']}: {errors}")
+    return result
+
+
+class Home:
+    """A state folder of its own, beside a folder for DAG files."""
+
+    def __init__(self, parent):
+        self.path = tempfile.mkdtemp(dir=parent)
+        self.env = {"HOME": self.path, "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+                    "STOKER_HOME": os.path.join(self.path, "state"), "LANG": "C.UTF-8"}
+
+    def write(self, name, text):
+        path = os.path.join(self.path, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def stoker(self, *words, watch=None):
+        return bound("run", STOKER, *words, env=self.env, watch=watch)
+
+    def json(self, *words):
+        result = subprocess.run([STOKER, *words, "--json"], env=self.env, stdout=subprocess.PIPE, check=True)
+        return json.loads(result.stdout)
+
+    def remove(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def status_field(pid, field):
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith(field + ":"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def name_of(pid):
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
+class Memory:
+    """Samples `bound run stoker run ...` while it runs: the scheduler and the agent that it started."""
+
+    def __init__(self, field):
+        self.field = field
+        self.scheduler = []
+        self.agent = []
+
+    def __call__(self, process):
+        while process.poll() is None:
+            for scheduler in children(process.pid):
+                if name_of(scheduler) != "stoker":
+                    continue
+                self.scheduler.append(status_field(scheduler, self.field))
+                for agent in children(scheduler):
+                    if name_of(agent).startswith("stoker-agent"):
+                        self.agent.append(status_field(agent, self.field))
+            time.sleep(0.03)
+
+
+# --- DAGs to measure with ---------------------------------------------------------------------------------------------
+
+
+def fan_out(count):
+    steps = "".join(f'  s{i}: {{run: "true"}}\n' for i in range(count))
+    return f"name: fan{count}\nconcurrency: 8\nsteps:\n{steps}"
+
+
+def chain(count):
+    steps = '  s0: {run: "true"}\n' + "".join(f'  s{i}: {{needs: [s{i - 1}], run: "true"}}\n' for i in range(1, count))
+    return f"name: chain{count}\nsteps:\n{steps}"
+
+
+def realistic(count):
+    """What people write, as far as 1 MiB allows: parameters, scripts, a graph with depth."""
+    lines = ["name: large", "params: {lr: 0.01}", "defaults: {retry: {max: 2, backoff: 30s}}", "steps:"]
+    for i in range(count):
+        needs = f", needs: [s{i - 7}, s{i - 3}]" if i >= 7 else ""
+        lines.append(f"  s{i}: {{run: 'sh t.sh {i} ${{{{ params.lr }}}}', timeout: 10m{needs}}}")
+    text = "\n".join(lines) + "\n"
+    if len(text) > MIB:
+        raise Failed(f"a DAG of {count} steps has {len(text)} bytes; 1 MiB is the limit")
+    return text
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+class Row:
+    def __init__(self, name, unit, values, bound_name=None, bounds=(), limit=None, worse=">", of="value", note=""):
+        """`limit` is a number for the value, or for the ratio to the bound when of="ratio"; worse says what misses."""
+        self.name, self.unit, self.values = name, unit, list(values)
+        self.bound_name, self.bounds = bound_name, list(bounds)
+        self.limit, self.worse, self.of, self.note = limit, worse, of, note
+        self.value = statistics.median(self.values)
+        self.bound = statistics.median(self.bounds) if self.bounds else None
+        self.ratio = self.value / self.bound if self.bound else None
+        against = {"value": self.value, "ratio": self.ratio,
+                   "beyond": self.value - self.bound if self.bound is not None else None}[of]
+        self.missed = limit is not None and (against > limit if worse == ">" else against < limit)
+
+    def limit_text(self):
+        if self.limit is None:
+            return ""
+        sign = "<=" if self.worse == ">" else ">="
+        tail = {"value": f" {self.unit}", "ratio": " x bound", "beyond": f" {self.unit} beyond"}[self.of]
+        return f"{sign} {self.limit:g}{tail}"
+
+    def as_json(self):
+        return {"name": self.name, "unit": self.unit, "median": self.value, "values": self.values,
+                "bound": self.bound_name, "bound_median": self.bound, "bound_values": self.bounds,
+                "ratio": self.ratio, "limit": self.limit_text() or None, "missed": self.missed,
+                "note": self.note or None}
+
+
+def figure(value):
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def print_table(rows, out):
+    head = ("what", "median", "low..high", "bound", "ratio", "limit", "")
+    lines = [head]
+    for row in rows:
+        lines.append((f"{row.name}", f"{figure(row.value)} {row.unit}",
+                      f"{figure(min(row.values))}..{figure(max(row.values))}" if len(row.values) > 1 else "",
+                      f"{figure(row.bound)} {row.bound_name}" if row.bound is not None else "",
+                      f"{row.ratio:.2f}" if row.ratio else "", row.limit_text(),
+                      "MISSED" if row.missed else "ok" if row.limit is not None else ""))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip(), file=out)
+    for row in rows:
+        if row.note:
+            print(f"  {row.name}: {row.note}", file=out)
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+def tasks_done(home, run, count):
+    done = sum(task["state"] == "succeeded" for task in home.json("status", run)["tasks"])
+    if done != count:
+        raise Failed(f"{run}: {done} of {count} tasks succeeded")
+
+
+def bench_fan(parent, repeat):
+    home = Home(parent)
+    small, large = home.write("fan1000.yaml", fan_out(1000)), home.write("fan10000.yaml", fan_out(10000))
+    bounds, beside, no_shell, small_ms, large_ms, scheduler, agent = [], [], [], [], [], [], []
+
+    def spawn(*words):
+        """Milliseconds for each of 2,000."""
+        return bound("spawn", 2000, 8, *words)["seconds"] / 2
+
+    for i in range(repeat):
+        bounds.append(spawn(*SHELL))
+        no_shell.append(spawn("/bin/true"))
+        small_ms.append(home.stoker("run", small)["seconds"])
+        tasks_done(home, f"fan1000/{i + 1}", 1000)
+    for i in range(max(1, repeat // 3)):
+        memory = Memory("VmHWM")
+        before = spawn(*SHELL)
+        large_ms.append(home.stoker("run", large, watch=memory)["seconds"] / 10)
+        beside.append((before + spawn(*SHELL)) / 2)
+        tasks_done(home, f"fan10000/{i + 1}", 10000)
+        scheduler.append(max(memory.scheduler, default=0) / MIB)
+        agent.append(max(memory.agent, default=0) / MIB)
+    status = [home.stoker("status")["seconds"] * 1000 for _ in range(15)]
+    process = [bound("run", "/bin/true")["seconds"] * 1000 for _ in range(15)]
+    size = home.json("runs")["runs"]
+    home.remove()
+    if not all(scheduler) or not all(agent):
+        raise Failed("scheduler or agent was not found in /proc")
+    name = "spawn sh -c true, 8 at once"
+    return [
+        Row("fan-out of 10,000, concurrency 8", "ms/task", large_ms, name, beside, 3, ">", "ratio",
+            f"{1000 / statistics.median(large_ms):.0f} tasks/s; the bound does "
+            f"{1000 / statistics.median(beside):.0f}/s, with /bin/true {1000 / statistics.median(no_shell):.0f}/s"),
+        Row("fan-out of 1,000, concurrency 8", "ms/task", small_ms, name, bounds),
+        Row("10 times the tasks take", "times", [statistics.median(large_ms) * 10 / statistics.median(small_ms)],
+            limit=11),
+        Row("scheduler, peak RSS in it", "MiB", scheduler, limit=48),
+        Row("agent, peak RSS in it", "MiB", agent),
+        Row("stoker status, a new process", "ms", status, "spawn /bin/true", process, 5,
+            note=f"with {len(size)} runs of 1,000 and 10,000 tasks in the database"),
+    ]
+
+
+def bench_chain(parent, repeat):
+    home = Home(parent)
+    path = home.write("chain.yaml", chain(200))
+    bounds, values, commits = [], [], []
+    for i in range(repeat):
+        bounds.append(bound("spawn", 400, 1, *SHELL)["seconds"] / 400 * 1000)
+        commits.append(bound("commit", 1000, os.path.join(home.path, f"commit{i}.db"))["seconds"])
+        values.append(home.stoker("run", path)["seconds"] / 200 * 1000)
+        tasks_done(home, f"chain200/{i + 1}", 200)
+    home.remove()
+    return [
+        Row("chain of 200", "ms/task", values, "spawn sh -c true, one by one", bounds, 2, ">", "beyond",
+            "start and end of stoker itself are in it"),
+        Row("one SQLite commit with its fsync", "ms", commits),
+    ]
+
+
+def bench_idle(parent, repeat):
+    home = Home(parent)
+    path = home.write("idle.yaml", "name: idle\nsteps:\n  wait: {run: sleep 3}\n")
+    memory = Memory("VmRSS")
+    home.stoker("run", path, watch=memory)
+    home.remove()
+    if not memory.scheduler or not memory.agent:
+        raise Failed("scheduler or agent was not found in /proc")
+    return [
+        Row("scheduler, idle RSS", "MiB", [statistics.median(memory.scheduler) / MIB], limit=10),
+        Row("agent, idle RSS", "MiB", [statistics.median(memory.agent) / MIB]),
+    ]
+
+
+def bench_validate(parent, repeat):
+    home = Home(parent)
+    rows = []
+    for count, limit_ms, limit_mib in ((1000, None, None), (10000, 60, 40)):
+        path = home.write(f"large{count}.yaml", realistic(count))
+        copies = [bound("run", "cat", path)["seconds"] * 1000 for _ in range(3 * repeat)]
+        reports = [home.stoker("validate", path) for _ in range(3 * repeat)]
+        rows.append(Row(f"validate {count:,} steps", "ms", [r["seconds"] * 1000 for r in reports], "cat", copies,
+                        limit_ms))
+        rows.append(Row(f"validate {count:,} steps, peak RSS", "MiB", [r["rss_peak_bytes"] / MIB for r in reports],
+                        limit=limit_mib))
+    home.remove()
+    return rows
+
+
+def bench_log(parent, repeat):
+    home = Home(parent)
+    count = 10**9
+    path = home.write("log.yaml", f"name: log\nsteps:\n  print:\n    run: [{json.dumps(BOUND)}, print, '{count}']\n")
+    values, bounds = [], []
+    for i in range(max(2, repeat // 2)):
+        one, two = os.path.join(home.path, "one"), os.path.join(home.path, "two")
+        bounds.append(count / 1e6 / bound("copy", count, one, two)["seconds"])
+        os.unlink(one)
+        os.unlink(two)
+        values.append(count / 1e6 / home.stoker("run", path)["seconds"])
+        kept = home.json("status", f"log/{i + 1}")["tasks"][0]["attempts"][0]["log_bytes"]
+        if kept != count:
+            raise Failed(f"log/{i + 1}: {kept} bytes of log, {count} were printed")
+        shutil.rmtree(os.path.join(home.env["STOKER_HOME"], "runs"))
+    home.remove()
+    # A disk that copies a file at less than the promised rate cannot keep the promise; then the copy is the measure.
+    slow = statistics.median(bounds) < 400
+    return [Row("log of 1 GB", "MB/s", values, "copy of a file", bounds, 1 if slow else 400, "<",
+                "ratio" if slow else "value",
+                "this disk copies a file at less than 400 MB/s, so the copy is the limit" if slow else "")]
+
+
+BENCHES = {"fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions (default 3)")
+    parser.add_argument("--only", default=",".join(BENCHES), metavar="A,B", help=f"of {', '.join(BENCHES)}")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown or arguments.repeat < 1:
+        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "--repeat starts at 1")
+    for program in (STOKER, BOUND):
+        if not os.access(program, os.X_OK):
+            sys.exit(f"bench.py: {program} is not there; run 'make bench', or set STOKER_BUILD")
+
+    rows = []
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="stoker-bench.") as parent:
+        for name in names:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            try:
+                rows += BENCHES[name](parent, arguments.repeat)
+            except Failed as error:
+                sys.exit(f"bench.py: {name}: {error}")
+    if arguments.json:
+        json.dump({"seconds": time.monotonic() - started, "rows": [row.as_json() for row in rows]}, sys.stdout,
+                  indent=2)
+        print()
+    else:
+        print_table(rows, sys.stdout)
+    missed = [row.name for row in rows if row.missed]
+    if missed:
+        print(f"MISSED: {'; '.join(missed)}", file=sys.stderr)
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

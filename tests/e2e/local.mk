@@ -1,0 +1,18 @@
+# End-to-end stories, told in Python by the standard library alone: the real programs, real processes, real files.
+# /usr/bin/python3 goes first, because Debian's numpy and data set belong to it and to no other Python in PATH.
+TEST_EXTENSIONS = .py
+PY_LOG_COMPILER = $$(if test -x /usr/bin/python3; then echo /usr/bin/python3; else echo $(PYTHON3); fi)
+AM_PY_LOG_FLAGS = -B
+PY_LOG_DRIVER = $(LOG_DRIVER)
+
+e2e_stories = \
+	tests/e2e/test_checkpoints.py \
+	tests/e2e/test_cli.py \
+	tests/e2e/test_demo.py \
+	tests/e2e/test_hostile.py \
+	tests/e2e/test_kill.py \
+	tests/e2e/test_leaks.py \
+	tests/e2e/test_orphan.py \
+	tests/e2e/test_store_faults.py
+TESTS += $(e2e_stories)
+EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py

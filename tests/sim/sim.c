@@ -1,0 +1,863 @@
+/*
+ * sim.c - the real core, driver and store against a simulated world, thousands of times
+ *
+ *   sim [--seeds N] [--seed S] [--break RULE] [--verbose]
+ *
+ * Each seed makes a DAG, workers, and faults: links cut, agents frozen and late, machines rebooted,
+ * supervisors killed, checkpoints rotten, disks full, runs canceled and retried, and the scheduler killed
+ * between any two writes. The promises of the design are checked the moment something happens; after the
+ * faults every run must come to its end and nothing of it may be left anywhere. A failure prints its seed;
+ * `make check-sim SEED=S` repeats it.
+ *
+ * --break breaks one rule on purpose (world.h lists them) and expects the checks to notice within the seeds
+ * given.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/scope.h"
+#include "dag/diagnostic.h"
+#include "scheduler/driver.h"
+#include "scheduler/store.h"
+#include "tests/sim/world.h"
+
+enum {
+	STEPS_MAX = 9,
+	FAULT_TIME_MS = 40 * 60 * 1000,
+	PATIENCE_MS = 48 * 3600 * 1000, /* after the faults, for everything to end */
+	EVENTS_MAX = 400000,
+	WALL_BASE = 1000000000,
+	ATTEMPTS_MAX = 1024,
+};
+
+struct sim {
+	uint64_t seed;
+	enum breakage breakage;
+	bool verbose;
+	jmp_buf failed;
+	char complaint[400];
+
+	struct world *world;
+	struct store *store;
+	uint64_t run;
+	size_t steps;
+
+	/* the scheduler, while it is alive */
+	struct core *core;
+	struct driver driver;
+	bool up;
+	uint64_t life; /* of the scheduler: calls of an earlier one are void */
+	const struct actions *writing;
+	uint64_t orders_left; /* until it is killed among its orders; 0: not planned */
+	bool dying;
+	bool disk_full;
+	bool ended;
+	unsigned retries_by_hand;
+	int retry_from;
+	bool faults_over;
+
+	/* what is known to be on disk */
+	enum attempt_state stored[STEPS_MAX][ATTEMPTS_MAX];
+	enum task_state stored_task[STEPS_MAX];
+};
+
+/* --- complaining ---------------------------------------------------------------------------------------- */
+
+static void fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+static void fail(struct sim *sim, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sim->complaint, sizeof sim->complaint, format, args);
+	va_end(args);
+	longjmp(sim->failed, 1);
+}
+
+#define SAY(sim, ...)                                                             \
+	do {                                                                      \
+		if ((sim)->verbose) {                                             \
+			printf("%9" PRId64 " ", world_now((sim)->world));         \
+			printf(__VA_ARGS__);                                      \
+			putchar('\n');                                            \
+		}                                                                 \
+	} while (0)
+
+static bool chance(struct sim *sim, unsigned percent)
+{
+	return rng_below(world_rng(sim->world), 100) < percent;
+}
+
+/* --- what is stored is final ---------------------------------------------------------------------------- */
+
+static void check_saves(struct sim *sim, const struct actions *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct action *action = &batch->items[i];
+
+		if (action->kind == SAVE_ATTEMPT) {
+			const struct attempt_row *row = &action->attempt;
+			enum attempt_state *known = &sim->stored[row->id.task][row->id.number];
+
+			if (machine_ended(attempt_states, *known) && *known != row->state)
+				fail(sim, "9: attempt %" PRIu64 ".%u was %s and becomes %s", row->id.task,
+				     row->id.number, attempt_states[*known].name,
+				     attempt_states[row->state].name);
+			*known = row->state;
+		} else if (action->kind == SAVE_TASK) {
+			enum task_state *known = &sim->stored_task[action->task.step];
+
+			if (machine_ended(task_states, *known) && *known != action->task.state &&
+			    action->task.state != TASK_WAITING)
+				fail(sim, "9: task %u was %s and becomes %s", action->task.step,
+				     task_states[*known].name, task_states[action->task.state].name);
+			*known = action->task.state;
+		}
+	}
+}
+
+/* Success is only what the supervisor recorded. */
+static void check_successes(struct sim *sim, const struct actions *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct action *action = &batch->items[i];
+		const struct proc *proc;
+
+		if (action->kind != SAVE_ATTEMPT || action->attempt.state != ATTEMPT_SUCCEEDED)
+			continue;
+		proc = world_find(sim->world, &action->attempt.id);
+		if (proc == NULL || !proc->ended || proc->at < proc->goal || proc->stop_asked)
+			fail(sim, "6: attempt %" PRIu64 ".%u is called a success and was none",
+			     action->attempt.id.task, action->attempt.id.number);
+	}
+}
+
+static void check_derived(struct sim *sim)
+{
+	const struct run *run = core_find_run(sim->core, sim->run);
+	size_t unfinished = 0;
+
+	if (run == NULL)
+		return;
+	for (size_t i = 0; i < run->dag->steps_count; i++)
+		unfinished += !machine_ended(task_states, run->tasks[i].row.state);
+	if (unfinished != run->unfinished)
+		fail(sim, "the run counts %zu unfinished tasks, there are %zu", run->unfinished, unfinished);
+}
+
+/* --- the scheduler -------------------------------------------------------------------------------------- */
+
+static size_t worker_index(const char *name)
+{
+	for (size_t i = 0; i < WORLD_WORKERS; i++)
+		if (strcmp(world_worker_name(i), name) == 0)
+			return i;
+	abort();
+}
+
+static void give(struct sim *sim, struct event event)
+{
+	if (!sim->up || sim->dying)
+		return;
+	event.now_ms = world_now(sim->world);
+	event.wall_ms = WALL_BASE + event.now_ms;
+	driver_event(&sim->driver, &event);
+	check_derived(sim);
+}
+
+static void carry_out(void *context, const struct action *order)
+{
+	struct sim *sim = context;
+	struct message message = { .id = order->id };
+	struct frame frame;
+	struct err err;
+	size_t worker;
+
+	if (sim->dying)
+		return;
+	if (sim->orders_left > 0 && --sim->orders_left == 0) {
+		sim->dying = true; /* killed before this order */
+		return;
+	}
+	if (order->kind == ORDER_RUN_ENDED) {
+		sim->ended = true;
+		return;
+	}
+	worker = worker_index(order->worker);
+	message.epoch = order->epoch;
+	switch (order->kind) {
+	case ORDER_CLAIM:
+		message.kind = TO_AGENT_CLAIM;
+		break;
+	case ORDER_START: {
+		struct arena *arena = &sim->core->arena; /* lives as long as this scheduler does; see below */
+		uint8_t *copy = arena_memdup(arena, order->start.frame, order->start.bytes);
+
+		message.kind = TO_AGENT_START;
+		if (protocol_next(copy, order->start.bytes, &frame, &err) != 1 ||
+		    protocol_get_spec(&frame, arena, &message.spec) < 0)
+			fail(sim, "a start frame does not decode");
+		if (sim->breakage == BREAK_RESUME)
+			message.spec.candidates_count = 0;
+		break;
+	}
+	case ORDER_STOP:
+		message.kind = TO_AGENT_STOP;
+		message.reason = order->stop.reason;
+		message.grace_ms = order->stop.grace_ms;
+		break;
+	case ORDER_ATTACH:
+		message.kind = TO_AGENT_ATTACH;
+		message.offset = order->attach.journal_offset;
+		break;
+	case ORDER_FORGET:
+		message.kind = TO_AGENT_FORGET;
+		break;
+	case ORDER_RELEASE:
+		message.kind = TO_AGENT_RELEASE;
+		break;
+	default:
+		abort();
+	}
+	world_send(sim->world, worker, &message);
+}
+
+static void schedule_kill(struct sim *sim);
+
+static void apply(struct sim *sim)
+{
+	struct err err;
+
+	check_saves(sim, sim->writing);
+	check_successes(sim, sim->writing);
+	if (store_apply(sim->store, sim->writing->items, sim->writing->count, &err) < 0)
+		fail(sim, "%s", err.text);
+}
+
+/* The moment of the commit: the scheduler may die just before, just behind, or among the orders. */
+static void on_commit(void *context, uint64_t life)
+{
+	struct sim *sim = context;
+	bool faults = !sim->faults_over;
+
+	if (!sim->up || sim->life != life)
+		return;
+	if (sim->disk_full) {
+		world_after(sim->world, 1000, on_commit, sim, life);
+		return;
+	}
+	if (faults && chance(sim, 1)) {
+		schedule_kill(sim); /* nothing of the batch is on disk */
+		return;
+	}
+	apply(sim);
+	if (faults && chance(sim, 1)) {
+		schedule_kill(sim); /* on disk, nothing done */
+		return;
+	}
+	if (faults && chance(sim, 2))
+		sim->orders_left = 1 + rng_below(world_rng(sim->world), 4);
+	driver_written(&sim->driver);
+	sim->orders_left = 0;
+	if (sim->dying)
+		schedule_kill(sim);
+}
+
+static void write_batch(void *context, const struct actions *batch)
+{
+	struct sim *sim = context;
+
+	sim->writing = batch;
+	if (sim->breakage == BREAK_COMMIT && !sim->faults_over) {
+		/* Done first and written afterwards, unless the scheduler dies in between. */
+		for (size_t i = 0; i < batch->count; i++)
+			if ((int)batch->items[i].kind >= (int)ORDER_CLAIM)
+				carry_out(sim, &batch->items[i]);
+		if (chance(sim, 5)) {
+			schedule_kill(sim);
+			return;
+		}
+	}
+	world_after(sim->world, 1 + (int64_t)rng_below(world_rng(sim->world), 30), on_commit, sim, sim->life);
+}
+
+static void on_linger_over(void *context, uint64_t life)
+{
+	struct sim *sim = context;
+
+	if (sim->up && sim->life == life && !sim->dying)
+		driver_flush(&sim->driver);
+}
+
+static void linger(void *context)
+{
+	struct sim *sim = context;
+
+	world_after(sim->world, (int64_t)rng_below(world_rng(sim->world), 50), on_linger_over, sim,
+		    sim->life);
+}
+
+static const struct driver_ends driver_ends = { .write = write_batch,
+						.linger = linger,
+						.carry_out = carry_out };
+
+static void on_connect(void *context, uint64_t argument)
+{
+	struct sim *sim = context;
+	size_t worker = argument & 0xff;
+	uint64_t epoch;
+	struct err err;
+
+	if (!sim->up || sim->life != argument >> 8 || world_is_connected(sim->world, worker))
+		return;
+	if (store_next_epoch(sim->store, world_worker_name(worker), &epoch, &err) < 0)
+		fail(sim, "%s", err.text);
+	world_connect(sim->world, worker, epoch);
+}
+
+static void connect_later(struct sim *sim, size_t worker)
+{
+	int64_t delay_ms = 10 + (int64_t)rng_below(world_rng(sim->world), sim->faults_over ? 1000 : 120000);
+
+	world_after(sim->world, delay_ms, on_connect, sim, sim->life << 8 | worker);
+}
+
+static void on_tick(void *context, uint64_t life)
+{
+	struct sim *sim = context;
+
+	if (!sim->up || sim->life != life)
+		return;
+	give(sim, (struct event){ .kind = EVENT_TICK });
+	world_after(sim->world, 2000 + (int64_t)rng_below(world_rng(sim->world), 3000), on_tick, sim, life);
+}
+
+static void ask_for_retry(struct sim *sim)
+{
+	give(sim, (struct event){ .kind = EVENT_RETRY,
+				  .id.run = sim->run,
+				  .from_step = sim->retry_from,
+				  .actor = "sim",
+				  .origin = "sim" });
+}
+
+/* Recovery is the ordinary start. */
+static void start_scheduler(struct sim *sim)
+{
+	struct run *run;
+	struct err err;
+
+	sim->life++;
+	sim->up = true;
+	sim->dying = false;
+	sim->writing = NULL;
+	sim->core = core_new(sim->seed * 31 + sim->life);
+	for (size_t i = 0; i < WORLD_WORKERS; i++)
+		core_add_worker(sim->core, world_worker_name(i));
+	driver_init(&sim->driver, sim->core, &driver_ends, sim);
+	if (store_load_run(sim->store, sim->run, &run, &err) < 0)
+		fail(sim, "load: %s", err.text);
+	core_add_run(sim->core, run);
+	SAY(sim, "scheduler %" PRIu64 " starts", sim->life);
+	if (machine_ended(run_states, run->row.state))
+		ask_for_retry(sim); /* asked for before, and lost with the scheduler before it was stored */
+	else
+		give(sim, (struct event){ .kind = EVENT_TICK });
+	for (size_t i = 0; i < WORLD_WORKERS; i++)
+		connect_later(sim, i);
+	on_tick(sim, sim->life);
+}
+
+/* Cores of dead schedulers are kept to the end of the seed: messages on their way point into their arenas. */
+struct grave {
+	struct core *core;
+	struct grave *next;
+};
+static struct grave *graves;
+
+static void bury(struct core *core)
+{
+	struct grave *grave = mem_zalloc(sizeof *grave);
+
+	grave->core = core;
+	grave->next = graves;
+	graves = grave;
+}
+
+static void stop_scheduler(struct sim *sim)
+{
+	if (!sim->up)
+		return;
+	sim->up = false;
+	sim->life++;
+	world_disconnect_all(sim->world);
+	driver_fini(&sim->driver);
+	bury(sim->core);
+	sim->core = NULL;
+}
+
+static void on_restart(void *context, uint64_t argument)
+{
+	struct sim *sim = context;
+
+	(void)argument;
+	if (!sim->up && !sim->ended)
+		start_scheduler(sim);
+}
+
+static void on_kill(void *context, uint64_t life)
+{
+	struct sim *sim = context;
+
+	if (!sim->up || sim->life != life)
+		return;
+	SAY(sim, "scheduler is killed");
+	stop_scheduler(sim);
+	world_after(sim->world, (int64_t)rng_below(world_rng(sim->world), 60000), on_restart, sim, 0);
+}
+
+/* Not at once: the driver is still on the stack. Nothing it says or writes counts any more. */
+static void schedule_kill(struct sim *sim)
+{
+	sim->dying = true;
+	world_after(sim->world, 0, on_kill, sim, sim->life);
+}
+
+/* --- the world tells ------------------------------------------------------------------------------------ */
+
+static void on_deliver(void *context, const struct event *event)
+{
+	struct sim *sim = context;
+
+	SAY(sim, "event %d of %s task %" PRIu64 ".%u", (int)event->kind,
+	    event->worker == NULL ? "" : event->worker, event->id.task, event->id.number);
+	give(sim, *event);
+	if (event->kind == EVENT_INVENTORY && event->refused)
+		world_cut(sim->world, worker_index(event->worker));
+}
+
+static void on_connection_lost(void *context, size_t worker)
+{
+	struct sim *sim = context;
+
+	if (!sim->up)
+		return;
+	SAY(sim, "link to %s is lost", world_worker_name(worker));
+	give(sim, (struct event){ .kind = EVENT_WORKER_DOWN, .worker = world_worker_name(worker) });
+	connect_later(sim, worker);
+	if (sim->breakage == BREAK_SILENCE && sim->up) {
+		/* What the rule forbids: whoever cannot be heard is declared dead. */
+		const struct run *run = core_find_run(sim->core, sim->run);
+
+		for (size_t i = 0; run != NULL && i < run->dag->steps_count; i++) {
+			const struct attempt *live = run->tasks[i].live;
+
+			if (live == NULL || strcmp(live->row.worker, world_worker_name(worker)) != 0)
+				continue;
+			give(sim, (struct event){ .kind = EVENT_EXITED,
+						  .worker = live->row.worker,
+						  .id = live->row.id,
+						  .exit = { .kind = EXIT_LOST,
+							    .reason = REASON_WORKER_LOST,
+							    .text = "" } });
+		}
+	}
+}
+
+static int query_int(struct sim *sim, const char *sql, uint64_t task, uint32_t number)
+{
+	sqlite3_stmt *stmt = NULL;
+	int value = -1;
+
+	if (sqlite3_prepare_v2(sim->store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		fail(sim, "%s: %s", sql, sqlite3_errmsg(sim->store->db));
+	sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
+	sqlite3_bind_int64(stmt, 2, (int64_t)task);
+	sqlite3_bind_int64(stmt, 3, number);
+	if (sqlite3_step(stmt) == SQLITE_ROW)
+		value = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	return value;
+}
+
+/* A retry resumes: from zero only when nothing that was recorded as good is good. */
+static void check_resumed(struct sim *sim, const struct spec *spec, size_t worker)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	sqlite3_prepare_v2(
+		sim->store->db,
+		"SELECT name, digest FROM checkpoint WHERE run = ?1 AND step = ?2 AND state = 'good'", -1,
+		&stmt, NULL);
+	sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
+	sqlite3_bind_int64(stmt, 2, (int64_t)spec->id.task);
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(stmt, 0);
+
+		if (!world_holds_checkpoint(sim->world, worker, &spec->id, name,
+					    (const char *)sqlite3_column_text(stmt, 1)))
+			continue;
+		sqlite3_finalize(stmt);
+		fail(sim, "7: attempt %" PRIu64 ".%u begins from zero beside a good checkpoint",
+		     spec->id.task, spec->id.number);
+	}
+	sqlite3_finalize(stmt);
+}
+
+/* A command begins: was that decided, stored, and right? */
+static void on_step_begins(void *context, const struct spec *spec, size_t worker, const char *resumed_from)
+{
+	struct sim *sim = context;
+	const struct run *run = sim->core == NULL ? NULL : core_find_run(sim->core, sim->run);
+	static const char attempt_known[] =
+		"SELECT count(*) FROM attempt WHERE run = ?1 AND step = ?2 AND number = ?3";
+	size_t alive = world_alive(sim->world, sim->run);
+
+	SAY(sim, "step %" PRIu64 ".%u begins on %s from '%s'", spec->id.task, spec->id.number,
+	    world_worker_name(worker), resumed_from);
+	if (query_int(sim, attempt_known, spec->id.task, spec->id.number) != 1)
+		fail(sim, "3: attempt %" PRIu64 ".%u begins and is not on disk", spec->id.task,
+		     spec->id.number);
+	if (spec->fence != attempt_fence(&spec->id))
+		fail(sim, "the fence of attempt %" PRIu64 ".%u is wrong", spec->id.task, spec->id.number);
+	if (run != NULL && alive > (size_t)run->dag->concurrency)
+		fail(sim, "%zu steps run at once, concurrency is %d", alive, run->dag->concurrency);
+	if (run != NULL)
+		for (size_t i = 0; i < run->dag->steps[spec->id.task].needs_count; i++)
+			if (sim->stored_task[run->dag->steps[spec->id.task].needs[i]] != TASK_SUCCEEDED)
+				fail(sim, "task %" PRIu64 " begins before what it needs has succeeded",
+				     spec->id.task);
+	if (resumed_from[0] == '\0' && !spec->fresh)
+		check_resumed(sim, spec, worker);
+}
+
+static void on_violated(void *context, const char *promise)
+{
+	fail(context, "%s", promise);
+}
+
+static const struct world_ends world_ends = {
+	.deliver = on_deliver,
+	.connection_lost = on_connection_lost,
+	.step_begins = on_step_begins,
+	.violated = on_violated,
+};
+
+/* --- faults --------------------------------------------------------------------------------------------- */
+
+static void on_disk_free(void *context, uint64_t argument)
+{
+	struct sim *sim = context;
+
+	(void)argument;
+	sim->disk_full = false;
+}
+
+static void on_fault(void *context, uint64_t argument)
+{
+	struct sim *sim = context;
+	struct rng *rng = world_rng(sim->world);
+
+	(void)argument;
+	if (world_now(sim->world) > FAULT_TIME_MS) {
+		sim->faults_over = true;
+		world_stop_faults(sim->world);
+		return;
+	}
+	switch (rng_below(rng, 14)) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+		world_cut(sim->world, rng_below(rng, WORLD_WORKERS));
+		break;
+	case 4:
+		world_reboot(sim->world, rng_below(rng, WORLD_WORKERS));
+		break;
+	case 5:
+	case 6:
+		world_kill_supervisor(sim->world);
+		break;
+	case 7:
+		world_rot_checkpoint(sim->world);
+		break;
+	case 8:
+	case 9:
+	case 10:
+		if (sim->up)
+			schedule_kill(sim);
+		break;
+	case 11:
+		if (!sim->disk_full) {
+			sim->disk_full = true;
+			world_after(sim->world, 1000 + (int64_t)rng_below(rng, 60000), on_disk_free, sim, 0);
+		}
+		break;
+	case 12:
+		if (chance(sim, 8))
+			give(sim, (struct event){ .kind = EVENT_CANCEL,
+						  .id.run = sim->run,
+						  .actor = "sim",
+						  .origin = "sim",
+						  .now = chance(sim, 30) });
+		break;
+	default:
+		break;
+	}
+	world_after(sim->world, (int64_t)rng_below(rng, 60000), on_fault, sim, 0);
+}
+
+/* --- a seed --------------------------------------------------------------------------------------------- */
+
+/* A DAG of a few steps, as text: the parser is real too. */
+static char *make_dag(struct sim *sim)
+{
+	struct rng *rng = world_rng(sim->world);
+	struct buf text = { 0 };
+
+	sim->steps = 1 + rng_below(rng, STEPS_MAX);
+	buf_printf(&text, "name: sim\nconcurrency: %d\nsteps:\n", 1 + (int)rng_below(rng, 4));
+	for (size_t i = 0; i < sim->steps; i++) {
+		const char *comma = "";
+
+		buf_printf(&text, "  s%zu:\n    run: work\n    needs: [", i);
+		for (size_t k = 0; k < i; k++) {
+			if (rng_below(rng, 100) >= 35)
+				continue;
+			buf_printf(&text, "%ss%zu", comma, k);
+			comma = ", ";
+		}
+		buf_append_text(&text, "]\n");
+		if (chance(sim, 60))
+			buf_printf(&text, "    retry: {max: %d, backoff: %ds, max_backoff: 5m}\n",
+				   (int)rng_below(rng, 4), 1 + (int)rng_below(rng, 60));
+		/* Checkpoints stay on their worker: steps that care are bound to one. */
+		buf_printf(&text, "    worker: %s\n    checkpoint: {keep: 0}\n",
+			   world_worker_name(rng_below(rng, WORLD_WORKERS)));
+		if (chance(sim, 30))
+			buf_printf(&text, "    resources: {cpus: %d, gpus: %d}\n", 1 + (int)rng_below(rng, 4),
+				   (int)rng_below(rng, 3));
+	}
+	return buf_take(&text);
+}
+
+static void create_run(struct sim *sim)
+{
+	autofree char *text = make_dag(sim);
+	struct diagnostics diagnostics;
+	struct store_new_run new_run = { .params = "{}", .trigger = "manual", .actor = "sim", .origin = "sim",
+					 .wall_ms = WALL_BASE };
+	struct dag *dag;
+	struct err err;
+	int rc;
+
+	diagnostics_init(&diagnostics);
+	if (dag_parse("/sim/sim.yaml", text, strlen(text), &dag, &diagnostics) < 0) {
+		diagnostics_print(&diagnostics, stderr, false);
+		fail(sim, "the DAG does not parse:\n%s", text);
+	}
+	diagnostics_fini(&diagnostics);
+	new_run.dag = dag;
+	rc = store_create_run(sim->store, &new_run, &sim->run, &err);
+	for (size_t i = 0; i < dag->steps_count; i++)
+		sim->stored_task[i] = dag->steps[i].needs_count == 0 ? TASK_READY : TASK_WAITING;
+	dag_free(dag);
+	if (rc < 0)
+		fail(sim, "%s", err.text);
+}
+
+static void check_end(struct sim *sim)
+{
+	if (world_alive(sim->world, sim->run) > 0)
+		fail(sim, "the run has ended and %zu of its steps are alive",
+		     world_alive(sim->world, sim->run));
+	for (size_t i = 0; i < sim->steps; i++)
+		if (!machine_ended(task_states, sim->stored_task[i]))
+			fail(sim, "the run has ended, its task %zu is %s", i,
+			     task_states[sim->stored_task[i]].name);
+}
+
+/* The run has ended; now and then a person wants more of it. */
+static bool retry_by_hand(struct sim *sim)
+{
+	bool from = chance(sim, 50);
+
+	if (sim->retries_by_hand >= 2 || !chance(sim, 30))
+		return false;
+	sim->retries_by_hand++;
+	sim->ended = false;
+	sim->retry_from = from ? (int)rng_below(world_rng(sim->world), sim->steps) : -1;
+	SAY(sim, "retried by hand from %d", sim->retry_from);
+	if (sim->up)
+		ask_for_retry(sim);
+	else
+		start_scheduler(sim);
+	return !core_find_run(sim->core, sim->run)->ended;
+}
+
+static void reload_task_states(struct sim *sim)
+{
+	for (size_t i = 0; i < sim->steps; i++) {
+		sqlite3_stmt *stmt;
+
+		sqlite3_prepare_v2(sim->store->db, "SELECT state FROM task WHERE run = ?1 AND step = ?2", -1,
+				   &stmt, NULL);
+		sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
+		sqlite3_bind_int64(stmt, 2, (int64_t)i);
+		if (sqlite3_step(stmt) == SQLITE_ROW)
+			sim->stored_task[i] = (enum task_state)machine_find(
+				task_states, TASK_STATES, (const char *)sqlite3_column_text(stmt, 0));
+		sqlite3_finalize(stmt);
+	}
+}
+
+static void play(struct sim *sim)
+{
+	uint64_t events = 0;
+	bool ended_in_peace;
+
+	create_run(sim);
+	start_scheduler(sim);
+	world_after(sim->world, (int64_t)rng_below(world_rng(sim->world), 30000), on_fault, sim, 0);
+	for (;;) {
+		if (sim->ended) {
+			check_end(sim);
+			if (!retry_by_hand(sim)) {
+				reload_task_states(sim);
+				break;
+			}
+		}
+		if (!world_step(sim->world))
+			fail(sim, "nothing is left to happen and the run has not ended");
+		if (++events > EVENTS_MAX || world_now(sim->world) > FAULT_TIME_MS + PATIENCE_MS)
+			fail(sim, "the run does not end");
+	}
+	/* What was still on its way arrives; nothing may come of it. */
+	ended_in_peace = sim->faults_over;
+	sim->faults_over = true;
+	for (int i = 0; i < 2000 && sim->up && world_step(sim->world); i++)
+		;
+	if (world_alive(sim->world, sim->run) > 0)
+		fail(sim, "a step lives after the end of its run");
+	if (ended_in_peace && world_left_behind(sim->world, sim->run) > 0)
+		fail(sim, "the run has ended and its workers keep %zu attempts of it",
+		     world_left_behind(sim->world, sim->run));
+}
+
+static void clean_up(struct sim *sim)
+{
+	if (sim->up) {
+		sim->up = false;
+		driver_fini(&sim->driver);
+		bury(sim->core);
+	}
+	world_free(sim->world);
+	while (graves != NULL) {
+		struct grave *grave = graves;
+
+		graves = grave->next;
+		core_free(grave->core);
+		free(grave);
+	}
+}
+
+/* One database serves all seeds: each is a run of its own. */
+static bool run_seed(struct store *store, uint64_t seed, enum breakage breakage, bool verbose,
+		     char *complaint, size_t complaint_bytes)
+{
+	struct sim *sim = mem_zalloc(sizeof *sim);
+	bool good;
+
+	sim->seed = seed;
+	sim->breakage = breakage;
+	sim->verbose = verbose;
+	sim->store = store;
+	sim->world = world_new(seed, breakage);
+	world_set_ends(sim->world, &world_ends, sim);
+	good = setjmp(sim->failed) == 0;
+	if (good)
+		play(sim);
+	else
+		snprintf(complaint, complaint_bytes, "%s (at %" PRId64 " ms)", sim->complaint,
+			 world_now(sim->world));
+	clean_up(sim);
+	free(sim);
+	return good;
+}
+
+static enum breakage breakage_of(const char *name)
+{
+	for (int i = 0; i < BREAKAGES; i++)
+		if (strcmp(breakage_names[i], name) == 0)
+			return (enum breakage)i;
+	fprintf(stderr, "sim: --break knows: epochs commit silence success resume\n");
+	exit(2);
+}
+
+static struct store *fresh_store(void)
+{
+	struct store *store;
+	struct err err;
+
+	if (store_open_memory(&store, &err) < 0) {
+		fprintf(stderr, "sim: %s\n", err.text);
+		exit(1);
+	}
+	return store;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seeds = 500, first = 1;
+	enum breakage breakage = BREAK_NOTHING;
+	bool verbose = false;
+	char complaint[500];
+	struct store *store;
+	uint64_t bad = 0;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc)
+			seeds = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+			first = strtoull(argv[++i], NULL, 10);
+			seeds = 1;
+		} else if (strcmp(argv[i], "--first") == 0 && i + 1 < argc)
+			first = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--break") == 0 && i + 1 < argc)
+			breakage = breakage_of(argv[++i]);
+		else if (strcmp(argv[i], "--verbose") == 0)
+			verbose = true;
+		else
+			return 2;
+	}
+	store = fresh_store();
+	for (uint64_t seed = first; seed < first + seeds; seed++) {
+		if ((seed - first) % 100 == 99) {
+			store_close(store);
+			store = fresh_store();
+		}
+		if (run_seed(store, seed, breakage, verbose, complaint, sizeof complaint))
+			continue;
+		bad++;
+		if (breakage != BREAK_NOTHING)
+			break;
+		printf("# seed %" PRIu64 ": %s\n#   repeat: make check-sim SEED=%" PRIu64 "\n", seed,
+		       complaint, seed);
+		if (bad == 5)
+			break;
+	}
+	store_close(store);
+	if (breakage != BREAK_NOTHING) {
+		printf("%s - rule '%s' broken on purpose is noticed%s%s\n", bad > 0 ? "ok" : "not ok",
+		       breakage_names[breakage], bad > 0 ? ": " : "", bad > 0 ? complaint : "");
+		return bad > 0 ? 0 : 1;
+	}
+	printf("%s - %" PRIu64 " seeds from %" PRIu64 " keep every promise\n", bad == 0 ? "ok" : "not ok",
+	       seeds, first);
+	return bad == 0 ? 0 : 1;
+}

@@ -1,0 +1,809 @@
+#include "tests/sim/world.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+enum { DEVICES = 2, EPOCH_RUNS = 8, CALLS_FIRST = 256, WALL_BASE = 1000000000 };
+
+const char *const breakage_names[BREAKAGES] = {
+	"nothing", "epochs", "commit", "silence", "success", "resume"
+};
+
+static const char *const worker_names[WORLD_WORKERS] = { "alpha", "beta" };
+
+/* What lies in the checkpoint folder of a task on a worker. */
+struct stored_checkpoint {
+	struct attempt_id owner; /* its number tells who wrote it */
+	size_t worker;
+	int64_t step;
+	bool rotten;
+	bool recorded;
+	char name[32];
+	char digest[48];
+};
+
+struct attached {
+	struct proc *proc;
+	size_t sent; /* records */
+	bool exit_sent;
+};
+
+struct connection {
+	uint64_t number; /* 0: none */
+	uint64_t epoch;
+	int64_t down_at; /* last delivery to the scheduler: messages keep their order */
+	int64_t up_at;
+	struct attached attached[WORLD_PROCS];
+	size_t attached_count;
+};
+
+struct machine {
+	uint64_t boot;
+	char boot_id[24];
+	struct connection current; /* agent and link that the scheduler holds */
+	uint64_t high_water;
+	struct {
+		uint64_t run;
+		uint64_t epoch;
+	} epochs[EPOCH_RUNS];
+};
+
+struct call {
+	int64_t at;
+	uint64_t seq;
+	world_call *call;
+	void *context;
+	uint64_t argument;
+	struct message *message; /* heap; or NULL */
+};
+
+struct world {
+	struct rng rng;
+	struct arena arena;
+	enum breakage breakage;
+	const struct world_ends *ends;
+	void *context;
+	int64_t now;
+	uint64_t calls_made;
+	struct call *heap;
+	size_t heap_count;
+	size_t heap_room;
+	struct machine machines[WORLD_WORKERS];
+	struct proc *procs;
+	size_t procs_count;
+	struct stored_checkpoint *checkpoints;
+	size_t checkpoints_count;
+	uint64_t connections;
+	bool calm; /* faults are over */
+	struct message *at_hand; /* being delivered: a check that fails leaves by longjmp */
+};
+
+/* --- time ----------------------------------------------------------------------------------------------- */
+
+static bool is_before(const struct call *a, const struct call *b)
+{
+	return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+}
+
+static void heap_push(struct world *world, struct call call)
+{
+	size_t at = world->heap_count++;
+
+	mem_grow(&world->heap, &world->heap_room, world->heap_count, sizeof *world->heap);
+	for (; at > 0 && is_before(&call, &world->heap[(at - 1) / 2]); at = (at - 1) / 2)
+		world->heap[at] = world->heap[(at - 1) / 2];
+	world->heap[at] = call;
+}
+
+static struct call heap_pop(struct world *world)
+{
+	struct call top = world->heap[0];
+	struct call last = world->heap[--world->heap_count];
+	size_t at = 0;
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child >= world->heap_count)
+			break;
+		if (child + 1 < world->heap_count && is_before(&world->heap[child + 1], &world->heap[child]))
+			child++;
+		if (!is_before(&world->heap[child], &last))
+			break;
+		world->heap[at] = world->heap[child];
+		at = child;
+	}
+	world->heap[at] = last;
+	return top;
+}
+
+void world_after(struct world *world, int64_t delay_ms, world_call *call, void *context, uint64_t argument)
+{
+	heap_push(world, (struct call){ .at = world->now + delay_ms,
+					.seq = world->calls_made++,
+					.call = call,
+					.context = context,
+					.argument = argument });
+}
+
+int64_t world_now(const struct world *world)
+{
+	return world->now;
+}
+
+struct rng *world_rng(struct world *world)
+{
+	return &world->rng;
+}
+
+const char *world_worker_name(size_t worker)
+{
+	return worker_names[worker];
+}
+
+static void violated(struct world *world, const char *promise)
+{
+	world->ends->violated(world->context, promise);
+}
+
+static bool chance(struct world *world, unsigned percent)
+{
+	return rng_below(&world->rng, 100) < percent;
+}
+
+/* --- agent to scheduler --------------------------------------------------------------------------------- */
+
+static struct message *message_at(struct world *world, int64_t at, const struct message *message)
+{
+	struct message *copy = mem_alloc(sizeof *copy);
+
+	*copy = *message;
+	heap_push(world, (struct call){ .at = at, .seq = world->calls_made++, .message = copy });
+	return copy;
+}
+
+/*
+ * Says something to the scheduler; in order, after a delay. What an agent says that nobody holds is not sent.
+ */
+static void say(struct world *world, size_t worker, struct event event)
+{
+	struct connection *connection = &world->machines[worker].current;
+	struct message message = { .kind = TO_SCHEDULER, .worker = worker, .connection = connection->number };
+
+	if (connection->number == 0)
+		return;
+	event.worker = worker_names[worker];
+	message.event = event;
+	connection->down_at += 1 + (int64_t)rng_below(&world->rng, 20);
+	if (connection->down_at <= world->now)
+		connection->down_at = world->now + 1 +
+				      (int64_t)rng_below(&world->rng, chance(world, 5) ? 3000 : 20);
+	message_at(world, connection->down_at, &message);
+}
+
+static void ship(struct world *world, size_t worker, struct attached *attached)
+{
+	struct proc *proc = attached->proc;
+
+	for (; attached->sent < proc->records_count; attached->sent++) {
+		const struct world_record *record = &proc->records[attached->sent];
+		struct event event = { .kind = EVENT_JOURNAL, .id = proc->id };
+
+		event.record_type = record->type;
+		event.journal_end = record->end;
+		if (record->type == RECORD_STARTED)
+			event.record.started = record->started;
+		else if (record->type == RECORD_CHECKPOINT)
+			event.record.checkpoint = record->checkpoint;
+		say(world, worker, event);
+	}
+	if (!proc->ended || attached->exit_sent)
+		return;
+	attached->exit_sent = true;
+	say(world, worker, (struct event){ .kind = EVENT_EXITED, .id = proc->id, .exit = proc->exit });
+	if (chance(world, 10)) /* said twice */
+		say(world, worker,
+		    (struct event){ .kind = EVENT_EXITED, .id = proc->id, .exit = proc->exit });
+	world->machines[worker].current.down_at += (int64_t)rng_below(&world->rng, 400); /* the rest of its log */
+	say(world, worker, (struct event){ .kind = EVENT_COLLECTED, .id = proc->id });
+}
+
+static void ship_news(struct world *world, struct proc *proc)
+{
+	struct connection *connection = &world->machines[proc->worker].current;
+
+	for (size_t i = 0; connection->number != 0 && i < connection->attached_count; i++)
+		if (connection->attached[i].proc == proc)
+			ship(world, proc->worker, &connection->attached[i]);
+}
+
+static void attach(struct world *world, size_t worker, struct proc *proc, uint64_t offset)
+{
+	struct connection *connection = &world->machines[worker].current;
+	struct attached *attached;
+
+	assert(connection->attached_count < sizeof connection->attached / sizeof connection->attached[0]);
+	attached = &connection->attached[connection->attached_count++];
+	*attached = (struct attached){ .proc = proc };
+	while (attached->sent < proc->records_count && proc->records[attached->sent].end <= offset)
+		attached->sent++;
+	ship(world, worker, attached);
+}
+
+/* --- steps ---------------------------------------------------------------------------------------------- */
+
+static void append_record(struct proc *proc, const struct world_record *record)
+{
+	struct world_record *place;
+
+	if (proc->records_count == WORLD_JOURNAL)
+		return;
+	place = &proc->records[proc->records_count];
+	*place = *record;
+	place->end = (proc->records_count == 0 ? 0 : proc->records[proc->records_count - 1].end) + 40;
+	proc->records_count++;
+}
+
+static void end_proc(struct world *world, struct proc *proc, struct record_exit exit)
+{
+	proc->alive = false;
+	proc->ended = true;
+	proc->life++;
+	exit.started_wall_ms = exit.ended_wall_ms = WALL_BASE + world->now;
+	exit.journal_bytes = proc->records_count == 0 ? 0 : proc->records[proc->records_count - 1].end;
+	exit.text = "";
+	if (proc->stop_asked && exit.kind != EXIT_LOST) {
+		exit.stopped = true;
+		exit.reason = proc->stop_reason;
+	}
+	if (exit.kind == EXIT_LOST && world->breakage == BREAK_SUCCESS)
+		exit = (struct record_exit){ .kind = EXIT_CODE, .reason = REASON_EXIT, .text = "" };
+	proc->exit = exit;
+	ship_news(world, proc);
+}
+
+static struct stored_checkpoint *find_checkpoint(struct world *world, const struct proc *proc,
+						 const char *name)
+{
+	for (size_t i = world->checkpoints_count; i > 0; i--) {
+		struct stored_checkpoint *at = &world->checkpoints[i - 1];
+
+		if (at->owner.run == proc->id.run && at->owner.task == proc->id.task &&
+		    at->worker == proc->worker && strcmp(at->name, name) == 0)
+			return at;
+	}
+	return NULL;
+}
+
+static void write_checkpoint(struct world *world, struct proc *proc)
+{
+	struct stored_checkpoint *stored;
+	struct world_record record = { .type = RECORD_CHECKPOINT };
+	char name[32];
+
+	snprintf(name, sizeof name, "step-%" PRId64, proc->at);
+	stored = find_checkpoint(world, proc, name);
+	if (stored == NULL) {
+		if (world->checkpoints_count == WORLD_CHECKPOINTS)
+			return;
+		stored = &world->checkpoints[world->checkpoints_count++];
+	}
+	*stored = (struct stored_checkpoint){ .owner = proc->id, .worker = proc->worker, .step = proc->at };
+	snprintf(stored->name, sizeof stored->name, "%s", name);
+	snprintf(stored->digest, sizeof stored->digest, "%" PRIu64 "-%" PRId64 "-%d", proc->id.task, proc->at,
+		 chance(world, 50) ? 0 : (int)proc->id.number);
+	record.checkpoint = (struct record_checkpoint){
+		.event = CHECKPOINT_COMPLETE,
+		.name = arena_strdup(&world->arena, stored->name),
+		.digest = arena_strdup(&world->arena, stored->digest),
+		.bytes = 10,
+		.step = proc->at,
+		.wall_ms = WALL_BASE + world->now,
+		.format = "file",
+		.text = "",
+	};
+	append_record(proc, &record);
+}
+
+static void on_proc_step(void *context, uint64_t argument);
+
+static void schedule_step(struct world *world, struct proc *proc)
+{
+	uint64_t argument = (uint64_t)(proc - world->procs) << 32 | (proc->life & 0xffffffff);
+
+	world_after(world, 100 + (int64_t)rng_below(&world->rng, 20000), on_proc_step, world, argument);
+}
+
+static void on_proc_step(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct proc *proc = &world->procs[argument >> 32];
+
+	if (!proc->alive || (proc->life & 0xffffffff) != (argument & 0xffffffff))
+		return;
+	if (proc->stop_asked) {
+		if (chance(world, 60))
+			write_checkpoint(world, proc);
+		end_proc(world, proc,
+			 chance(world, 50) ? (struct record_exit){ .kind = EXIT_CODE, .code = 85 }
+					   : (struct record_exit){ .kind = EXIT_SIGNAL, .signal = 9 });
+		return;
+	}
+	proc->at++;
+	if (proc->at >= proc->goal) {
+		end_proc(world, proc, (struct record_exit){ .kind = EXIT_CODE, .reason = REASON_EXIT });
+		return;
+	}
+	if (chance(world, 50)) {
+		write_checkpoint(world, proc);
+		ship_news(world, proc);
+	}
+	if (proc->fate > 0 && --proc->fate == 0) {
+		struct record_exit exits[] = {
+			{ .kind = EXIT_CODE, .reason = REASON_EXIT, .code = 1 },
+			{ .kind = EXIT_SIGNAL, .reason = REASON_SIGNAL, .signal = 11 },
+			{ .kind = EXIT_SIGNAL, .reason = REASON_OOM, .signal = 9 },
+			{ .kind = EXIT_CODE, .reason = REASON_CHECKPOINTED, .code = 85 },
+			{ .kind = EXIT_CODE, .reason = REASON_TIMEOUT, .code = 1, .stopped = true },
+		};
+
+		end_proc(world, proc, exits[rng_below(&world->rng, 5)]);
+		return;
+	}
+	schedule_step(world, proc);
+}
+
+/* As the supervisor does: the first candidate, newest first, whose contents are what was recorded. */
+static const struct stored_checkpoint *choose_resume(struct world *world, struct proc *proc,
+						     const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->candidates_count; i++) {
+		const struct spec_checkpoint *candidate = &spec->candidates[i];
+		const struct stored_checkpoint *stored = find_checkpoint(world, proc, candidate->name);
+		struct world_record record = { .type = RECORD_CHECKPOINT };
+
+		if (candidate->quarantined)
+			continue;
+		if (stored != NULL && !stored->rotten && strcmp(stored->digest, candidate->digest) == 0)
+			return stored;
+		record.checkpoint = (struct record_checkpoint){
+			.event = CHECKPOINT_BROKEN,
+			.name = arena_strdup(&world->arena, candidate->name),
+			.digest = "",
+			.format = "",
+			.text = "digest does not hold",
+			.step = -1,
+		};
+		append_record(proc, &record);
+	}
+	return NULL;
+}
+
+static void begin_step(struct world *world, struct proc *proc, const struct spec *spec)
+{
+	const struct stored_checkpoint *from = choose_resume(world, proc, spec);
+	struct world_record record = { .type = RECORD_STARTED };
+
+	for (size_t i = 0; i < world->procs_count; i++)
+		if (&world->procs[i] != proc && world->procs[i].alive &&
+		    world->procs[i].id.run == proc->id.run && world->procs[i].id.task == proc->id.task)
+			violated(world, "1: at most one live attempt");
+	proc->alive = true;
+	proc->at = from == NULL ? 0 : from->step;
+	if (proc->goal <= proc->at)
+		proc->goal = proc->at + 1;
+	record.started = (struct record_started){
+		.pid = 1000,
+		.wall_ms = WALL_BASE + world->now,
+		.resumed_from = from == NULL ? "" : arena_strdup(&world->arena, from->name),
+		.resumed_digest = "",
+	};
+	append_record(proc, &record);
+	world->ends->step_begins(world->context, spec, proc->worker, record.started.resumed_from);
+	schedule_step(world, proc);
+}
+
+/* --- the agent ------------------------------------------------------------------------------------------ */
+
+static struct proc *find_proc(struct world *world, size_t worker, const struct attempt_id *id)
+{
+	for (size_t i = 0; i < world->procs_count; i++) {
+		struct proc *proc = &world->procs[i];
+
+		if (proc->exists && proc->worker == worker && attempt_id_equal(&proc->id, id))
+			return proc;
+	}
+	return NULL;
+}
+
+const struct proc *world_find(const struct world *world, const struct attempt_id *id)
+{
+	for (size_t i = 0; i < world->procs_count; i++)
+		if (attempt_id_equal(&world->procs[i].id, id))
+			return &world->procs[i];
+	return NULL;
+}
+
+static uint64_t *epoch_of(struct machine *machine, uint64_t run, bool make)
+{
+	for (int i = 0; i < EPOCH_RUNS; i++)
+		if (machine->epochs[i].epoch != 0 && machine->epochs[i].run == run)
+			return &machine->epochs[i].epoch;
+	for (int i = 0; make && i < EPOCH_RUNS; i++) {
+		if (machine->epochs[i].epoch != 0)
+			continue;
+		machine->epochs[i].run = run;
+		return &machine->epochs[i].epoch;
+	}
+	return NULL;
+}
+
+static void agent_claim(struct world *world, const struct message *message)
+{
+	struct machine *machine = &world->machines[message->worker];
+	uint64_t run = message->id.run;
+	uint64_t *epoch = epoch_of(machine, run, false);
+	bool listening = machine->current.number == message->connection;
+	struct event answer = { .kind = EVENT_INVENTORY, .id.run = run };
+
+	if (epoch != NULL ? *epoch > message->epoch : message->epoch < machine->high_water) {
+		answer.refused = true;
+		answer.text = "a later driver has it";
+		if (listening)
+			say(world, message->worker, answer);
+		return;
+	}
+	*epoch_of(machine, run, true) = message->epoch;
+	if (message->epoch > machine->high_water)
+		machine->high_water = message->epoch;
+	if (!listening)
+		return;
+	for (size_t i = 0; i < world->procs_count; i++) {
+		struct proc *proc = &world->procs[i];
+
+		if (proc->exists && proc->worker == message->worker && proc->id.run == run)
+			say(world, message->worker,
+			    (struct event){ .kind = EVENT_PRESENT,
+					    .id = proc->id,
+					    .present = proc->ended ? PRESENT_ENDED : PRESENT_RUNNING });
+	}
+	say(world, message->worker, answer);
+}
+
+static void agent_start(struct world *world, const struct message *message)
+{
+	struct machine *machine = &world->machines[message->worker];
+	const uint64_t *epoch = epoch_of(machine, message->spec.id.run, false);
+	struct proc *proc = find_proc(world, message->worker, &message->spec.id);
+
+	if (world->breakage != BREAK_EPOCHS && (epoch == NULL || *epoch != message->spec.epoch))
+		return;
+	if (proc == NULL) {
+		for (size_t i = 0; i < world->procs_count; i++)
+			if (attempt_id_equal(&world->procs[i].id, &message->spec.id))
+				violated(world, "2: started once");
+		assert(world->procs_count < WORLD_PROCS);
+		proc = &world->procs[world->procs_count++];
+		*proc = (struct proc){ .id = message->spec.id, .worker = message->worker, .exists = true };
+		proc->goal = 3 + (int64_t)rng_below(&world->rng, 12);
+		proc->fate = world->calm ? 0 : (chance(world, 40) ? 1 + (int)rng_below(&world->rng, 8) : 0);
+		begin_step(world, proc, &message->spec);
+	}
+	if (machine->current.number == message->connection)
+		attach(world, message->worker, proc, 0);
+}
+
+static void agent_hears(struct world *world, const struct message *message)
+{
+	struct machine *machine = &world->machines[message->worker];
+	struct proc *proc = find_proc(world, message->worker, &message->id);
+	bool listening = machine->current.number == message->connection;
+	uint64_t *epoch;
+
+	switch (message->kind) {
+	case TO_AGENT_CLAIM:
+		agent_claim(world, message);
+		break;
+	case TO_AGENT_START:
+		agent_start(world, message);
+		break;
+	case TO_AGENT_STOP:
+		if (proc != NULL && proc->alive && !proc->stop_asked) {
+			proc->stop_asked = true;
+			proc->stop_reason = message->reason;
+		}
+		break;
+	case TO_AGENT_ATTACH:
+		if (proc != NULL && listening)
+			attach(world, message->worker, proc, message->offset);
+		break;
+	case TO_AGENT_FORGET:
+		if (proc != NULL && proc->ended) {
+			proc->exists = false;
+			for (size_t i = 0; i < machine->current.attached_count; i++)
+				if (machine->current.attached[i].proc == proc)
+					machine->current.attached[i--] =
+						machine->current.attached[--machine->current.attached_count];
+		}
+		break;
+	case TO_AGENT_RELEASE:
+		epoch = epoch_of(machine, message->id.run, false);
+		if (epoch != NULL && *epoch <= message->epoch)
+			*epoch = 0;
+		break;
+	case TO_SCHEDULER:
+		break;
+	}
+}
+
+static void deliver(struct world *world, struct message *message)
+{
+	world->at_hand = message;
+	if (message->kind != TO_SCHEDULER)
+		agent_hears(world, message);
+	else if (world->machines[message->worker].current.number == message->connection)
+		world->ends->deliver(world->context, &message->event);
+	world->at_hand = NULL;
+	free(message);
+}
+
+/* --- the scheduler's side of a link --------------------------------------------------------------------- */
+
+void world_connect(struct world *world, size_t worker, uint64_t epoch)
+{
+	struct machine *machine = &world->machines[worker];
+	static const struct device devices[DEVICES] = { { "GPU-a", "sim", 0 }, { "GPU-b", "sim", 0 } };
+	struct event event = { .kind = EVENT_WORKER_UP };
+
+	machine->current = (struct connection){ .number = ++world->connections, .epoch = epoch };
+	machine->current.down_at = machine->current.up_at = world->now;
+	event.facts = (struct worker_facts){
+		.name = worker_names[worker],
+		.boot_id = arena_strdup(&world->arena, machine->boot_id),
+		.host = worker_names[worker],
+		.machine = "sim",
+		.epoch = epoch,
+		.cpus_milli = 4000,
+		.memory_bytes = (int64_t)8 << 30,
+		.devices = devices,
+		.devices_count = DEVICES,
+	};
+	say(world, worker, event);
+}
+
+void world_send(struct world *world, size_t worker, const struct message *message)
+{
+	struct connection *connection = &world->machines[worker].current;
+	struct message sent = *message;
+
+	if (connection->number == 0)
+		return;
+	sent.worker = worker;
+	sent.connection = connection->number;
+	connection->up_at = (connection->up_at > world->now ? connection->up_at : world->now) + 1 +
+			    (int64_t)rng_below(&world->rng, chance(world, 5) ? 2000 : 10);
+	message_at(world, connection->up_at, &sent);
+}
+
+bool world_is_connected(const struct world *world, size_t worker)
+{
+	return world->machines[worker].current.number != 0;
+}
+
+/*
+ * The link is gone. What was on its way to the agent is lost, or the agent is only frozen and hears it later,
+ * perhaps long after a new one has taken its place.
+ */
+static void lose_connection(struct world *world, size_t worker)
+{
+	struct connection *connection = &world->machines[worker].current;
+	bool frozen = chance(world, 50);
+	int64_t thaw_ms = (int64_t)rng_below(&world->rng, 600000);
+
+	for (size_t i = 0; i < world->heap_count; i++) {
+		struct message *message = world->heap[i].message;
+
+		if (message == NULL || message->connection != connection->number ||
+		    message->kind == TO_SCHEDULER)
+			continue;
+		if (!frozen) {
+			message->kind = TO_AGENT_STOP; /* lost: a stop for nobody */
+			message->id = (struct attempt_id){ 0 };
+		}
+	}
+	if (frozen) { /* in their order, but later: all of them by the same time */
+		struct call *late = NULL;
+		size_t room = 0, count = 0;
+
+		for (size_t i = 0; i < world->heap_count;) {
+			struct message *message = world->heap[i].message;
+
+			if (message == NULL || message->connection != connection->number ||
+			    message->kind == TO_SCHEDULER) {
+				i++;
+				continue;
+			}
+			mem_grow(&late, &room, count, sizeof *late);
+			late[count++] = world->heap[i];
+			world->heap[i] = world->heap[--world->heap_count];
+		}
+		if (count > 0) { /* the heap was disturbed: build it anew */
+			struct call *all = world->heap;
+			size_t all_count = world->heap_count;
+
+			world->heap = NULL;
+			world->heap_count = world->heap_room = 0;
+			for (size_t i = 0; i < all_count; i++)
+				heap_push(world, all[i]);
+			free(all);
+			for (size_t i = 0; i < count; i++) {
+				late[i].at += thaw_ms;
+				heap_push(world, late[i]);
+			}
+		}
+		free(late);
+	}
+	connection->number = 0;
+	connection->attached_count = 0;
+}
+
+void world_cut(struct world *world, size_t worker)
+{
+	if (world->machines[worker].current.number == 0)
+		return;
+	lose_connection(world, worker);
+	world->ends->connection_lost(world->context, worker);
+}
+
+void world_disconnect_all(struct world *world)
+{
+	for (size_t i = 0; i < WORLD_WORKERS; i++)
+		if (world->machines[i].current.number != 0)
+			lose_connection(world, i);
+}
+
+/* --- faults --------------------------------------------------------------------------------------------- */
+
+void world_reboot(struct world *world, size_t worker)
+{
+	struct machine *machine = &world->machines[worker];
+	uint64_t connection = machine->current.number;
+
+	world_cut(world, worker);
+	machine->boot++;
+	snprintf(machine->boot_id, sizeof machine->boot_id, "%s-%" PRIu64, worker_names[worker],
+		 machine->boot);
+	/* Agents die with their machine, frozen ones too: nothing sent before reaches anybody. */
+	for (size_t i = 0; i < world->heap_count; i++) {
+		struct message *message = world->heap[i].message;
+
+		if (message != NULL && message->kind != TO_SCHEDULER && message->worker == worker) {
+			message->kind = TO_AGENT_STOP;
+			message->id = (struct attempt_id){ 0 };
+		}
+	}
+	for (size_t i = 0; i < world->procs_count; i++) {
+		struct proc *proc = &world->procs[i];
+
+		if (proc->exists && proc->worker == worker && proc->alive)
+			end_proc(world, proc,
+				 (struct record_exit){ .kind = EXIT_LOST, .reason = REASON_WORKER_REBOOTED });
+	}
+	(void)connection;
+}
+
+void world_kill_supervisor(struct world *world)
+{
+	size_t from = world->procs_count == 0 ? 0 : rng_below(&world->rng, world->procs_count);
+
+	for (size_t i = 0; i < world->procs_count; i++) {
+		struct proc *proc = &world->procs[(from + i) % world->procs_count];
+
+		if (!proc->alive)
+			continue;
+		end_proc(world, proc,
+			 (struct record_exit){ .kind = EXIT_LOST, .reason = REASON_SUPERVISOR_LOST });
+		return;
+	}
+}
+
+void world_rot_checkpoint(struct world *world)
+{
+	if (world->checkpoints_count > 0)
+		world->checkpoints[rng_below(&world->rng, world->checkpoints_count)].rotten = true;
+}
+
+void world_stop_faults(struct world *world)
+{
+	world->calm = true;
+	for (size_t i = 0; i < world->procs_count; i++)
+		world->procs[i].fate = 0;
+}
+
+/* --- the truth ------------------------------------------------------------------------------------------ */
+
+size_t world_alive(const struct world *world, uint64_t run)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < world->procs_count; i++)
+		count += world->procs[i].alive && world->procs[i].id.run == run;
+	return count;
+}
+
+bool world_holds_checkpoint(const struct world *world, size_t worker, const struct attempt_id *task,
+			    const char *name, const char *digest)
+{
+	for (size_t i = 0; i < world->checkpoints_count; i++) {
+		const struct stored_checkpoint *at = &world->checkpoints[i];
+
+		if (at->worker == worker && at->owner.run == task->run && at->owner.task == task->task &&
+		    strcmp(at->name, name) == 0 && strcmp(at->digest, digest) == 0)
+			return !at->rotten;
+	}
+	return false;
+}
+
+size_t world_left_behind(const struct world *world, uint64_t run)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < world->procs_count; i++)
+		count += world->procs[i].exists && world->procs[i].id.run == run;
+	return count;
+}
+
+/* --- life ----------------------------------------------------------------------------------------------- */
+
+bool world_step(struct world *world)
+{
+	struct call call;
+
+	if (world->heap_count == 0)
+		return false;
+	call = heap_pop(world);
+	assert(call.at >= world->now);
+	world->now = call.at;
+	if (call.message != NULL)
+		deliver(world, call.message);
+	else
+		call.call(call.context, call.argument);
+	return true;
+}
+
+void world_set_ends(struct world *world, const struct world_ends *ends, void *context)
+{
+	world->ends = ends;
+	world->context = context;
+}
+
+struct world *world_new(uint64_t seed, enum breakage breakage)
+{
+	struct world *world = mem_zalloc(sizeof *world);
+
+	world->rng = rng_seeded(seed);
+	world->breakage = breakage;
+	world->procs = mem_array(WORLD_PROCS, sizeof *world->procs);
+	world->checkpoints = mem_array(WORLD_CHECKPOINTS, sizeof *world->checkpoints);
+	for (size_t i = 0; i < WORLD_WORKERS; i++)
+		snprintf(world->machines[i].boot_id, sizeof world->machines[i].boot_id, "%s-0",
+			 worker_names[i]);
+	return world;
+}
+
+void world_free(struct world *world)
+{
+	while (world->heap_count > 0)
+		free(world->heap[--world->heap_count].message);
+	free(world->at_hand);
+	free(world->heap);
+	free(world->procs);
+	free(world->checkpoints);
+	arena_fini(&world->arena);
+	free(world);
+}

@@ -1,0 +1,246 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/rng.h"
+#include "executor/protocol.h"
+
+static const struct attempt_id id = { .run = 7, .task = 300, .number = 2 };
+
+static struct frame only_frame(const struct buf *buf)
+{
+	struct frame frame;
+
+	assert_int_equal(protocol_next(buf->data, buf->bytes, &frame, NULL), 1);
+	assert_int_equal(frame.whole_bytes, buf->bytes);
+	return frame;
+}
+
+static void put_full_spec(struct buf *out)
+{
+	const char *argv[] = { "python3", "", "train.py", NULL };
+	const char *env[] = { "A=1", "B=", NULL };
+	const char *devices[] = { "GPU-1", "GPU-2", NULL };
+	struct spec_checkpoint candidates[] = { { "epoch-2", "abcd", 10, false },
+						{ "epoch-1", "ef", 0, true } };
+	struct spec spec = {
+		.id = id,
+		.epoch = 9,
+		.fence = 7000002,
+		.argv = argv,
+		.argc = 3,
+		.workdir = "/data",
+		.env = env,
+		.env_count = 2,
+		.timeout_ms = INT64_MAX,
+		.stall_ms = 1,
+		.grace_ms = 30000,
+		.log_max_bytes = 1 << 30,
+		.checkpoint_dir = "out",
+		.checkpoint_declared = true,
+		.settle_ms = 5000,
+		.keep = 3,
+		.resume_required = true,
+		.fresh = true,
+		.candidates = candidates,
+		.candidates_count = 2,
+		.devices = devices,
+		.devices_count = 2,
+	};
+
+	protocol_put_spec(out, &spec);
+}
+
+static void spec_comes_back_as_it_was(void **state)
+{
+	struct buf buf = { 0 };
+	struct arena arena = { 0 };
+	struct frame frame;
+	struct spec spec;
+
+	(void)state;
+	put_full_spec(&buf);
+	frame = only_frame(&buf);
+	assert_int_equal(frame.type, FRAME_START);
+	assert_int_equal(protocol_get_spec(&frame, &arena, &spec), 0);
+	assert_memory_equal(&spec.id, &id, sizeof id);
+	assert_int_equal(spec.argc, 3);
+	assert_string_equal(spec.argv[1], "");
+	assert_string_equal(spec.argv[2], "train.py");
+	assert_null(spec.argv[3]);
+	assert_string_equal(spec.env[1], "B=");
+	assert_null(spec.env[2]);
+	assert_true(spec.timeout_ms == INT64_MAX);
+	assert_true(spec.resume_required && spec.fresh && !spec.resume_never && !spec.shell);
+	assert_int_equal(spec.candidates_count, 2);
+	assert_string_equal(spec.candidates[0].name, "epoch-2");
+	assert_true(spec.candidates[1].quarantined);
+	assert_string_equal(spec.devices[1], "GPU-2");
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
+static void exit_record_comes_back_as_it_was(void **state)
+{
+	struct record_exit in = { .kind = EXIT_SIGNAL,
+				  .reason = REASON_OOM,
+				  .code = -1,
+				  .signal = 9,
+				  .stopped = true,
+				  .transient = true,
+				  .started_wall_ms = 5,
+				  .ended_wall_ms = 6,
+				  .cpu_ms = 7,
+				  .rss_peak_bytes = INT64_C(1) << 40,
+				  .log_bytes = 9,
+				  .log_dropped_bytes = 10,
+				  .journal_bytes = 11,
+				  .text = "text" };
+	struct frame_exited out;
+	struct buf buf = { 0 };
+	struct arena arena = { 0 };
+	struct frame frame;
+
+	(void)state;
+	protocol_put_exited(&buf, &(struct frame_exited){ .id = id, .exit = in });
+	frame = only_frame(&buf);
+	assert_int_equal(protocol_get_exited(&frame, &arena, &out), 0);
+	assert_int_equal(out.exit.kind, in.kind);
+	assert_int_equal(out.exit.reason, in.reason);
+	assert_int_equal(out.exit.code, -1);
+	assert_true(out.exit.stopped && out.exit.transient);
+	assert_true(out.exit.rss_peak_bytes == in.rss_peak_bytes);
+	assert_string_equal(out.exit.text, "text");
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
+static void checkpoint_without_step_reads_minus_one(void **state)
+{
+	struct buf buf = { 0 };
+	struct arena arena = { 0 };
+	struct record_checkpoint record;
+	struct frame frame;
+
+	(void)state;
+	for (int64_t step = -1; step < 3; step++) {
+		buf_clear(&buf);
+		protocol_put_checkpoint(&buf, &(struct record_checkpoint){ .name = "n", .step = step });
+		frame = only_frame(&buf);
+		assert_int_equal(protocol_get_checkpoint(&frame, &arena, &record), 0);
+		assert_int_equal(record.step, step);
+	}
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
+static void unknown_fields_are_passed_over(void **state)
+{
+	uint8_t bytes[] = { 0, 0, 0, 0, FRAME_PING, 200, 3, 1, 2, 3, 1, 1, 42 };
+	struct frame_ping ping;
+	struct frame frame;
+
+	(void)state;
+	bytes[0] = sizeof bytes - 4;
+	assert_int_equal(protocol_next(bytes, sizeof bytes, &frame, NULL), 1);
+	assert_int_equal(protocol_get_ping(&frame, &ping), 0);
+	assert_int_equal(ping.number, 42);
+}
+
+static void every_cut_of_a_frame_asks_for_more(void **state)
+{
+	struct buf buf = { 0 };
+	struct frame frame;
+
+	(void)state;
+	put_full_spec(&buf);
+	for (size_t n = 0; n < buf.bytes; n++)
+		assert_int_equal(protocol_next(buf.data, n, &frame, NULL), 0);
+	buf_fini(&buf);
+}
+
+static void absurd_lengths_are_refused(void **state)
+{
+	static const uint8_t none[] = { 0, 0, 0, 0, 1 }, huge[] = { 0xff, 0xff, 0xff, 0x7f, 1 };
+	struct frame frame;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(protocol_next(none, sizeof none, &frame, &err), ERR_CORRUPT);
+	assert_int_equal(protocol_next(huge, sizeof huge, &frame, &err), ERR_CORRUPT);
+}
+
+static void a_text_with_a_nul_is_refused(void **state)
+{
+	struct buf buf = { 0 };
+	struct arena arena = { 0 };
+	struct frame_hello hello;
+	struct frame frame;
+	uint8_t *at;
+
+	(void)state;
+	protocol_put_hello(&buf, &(struct frame_hello){ .version = 1, .home = "abcdef", .scheduler = "s" });
+	at = memmem(buf.data, buf.bytes, "abcdef", 6);
+	assert_non_null(at);
+	at[3] = '\0';
+	frame = only_frame(&buf);
+	assert_int_equal(protocol_get_hello(&frame, &arena, &hello), ERR_CORRUPT);
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
+/* Flipping any byte of a body must never crash; the decoder answers 0 or ERR_CORRUPT. */
+static void damaged_frames_never_crash(void **state)
+{
+	struct buf buf = { 0 };
+	struct rng rng = rng_seeded(3);
+
+	(void)state;
+	put_full_spec(&buf);
+	for (int round = 0; round < 20000; round++) {
+		struct buf copy = { 0 };
+		struct arena arena = { 0 };
+		struct frame frame;
+		struct spec spec;
+		struct frame_exited exited;
+		struct frame_welcome welcome;
+
+		buf_append(&copy, buf.data, buf.bytes);
+		for (int i = 0; i < 3; i++)
+			copy.data[5 + rng_below(&rng, copy.bytes - 5)] = (uint8_t)rng_next(&rng);
+		frame = only_frame(&copy);
+		assert_in_range((unsigned)-protocol_get_spec(&frame, &arena, &spec), 0, -ERR_CORRUPT);
+		assert_in_range((unsigned)-protocol_get_exited(&frame, &arena, &exited), 0, -ERR_CORRUPT);
+		assert_in_range((unsigned)-protocol_get_welcome(&frame, &arena, &welcome), 0, -ERR_CORRUPT);
+		buf_fini(&copy);
+		arena_fini(&arena);
+	}
+	buf_fini(&buf);
+}
+
+static void every_reason_has_a_name(void **state)
+{
+	(void)state;
+	for (int i = 0; i < REASONS; i++)
+		assert_non_null(reason_names[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spec_comes_back_as_it_was),
+		cmocka_unit_test(exit_record_comes_back_as_it_was),
+		cmocka_unit_test(checkpoint_without_step_reads_minus_one),
+		cmocka_unit_test(unknown_fields_are_passed_over),
+		cmocka_unit_test(every_cut_of_a_frame_asks_for_more),
+		cmocka_unit_test(absurd_lengths_are_refused),
+		cmocka_unit_test(a_text_with_a_nul_is_refused),
+		cmocka_unit_test(damaged_frames_never_crash),
+		cmocka_unit_test(every_reason_has_a_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
