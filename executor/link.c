@@ -108,18 +108,19 @@ static void on_backoff_over(uv_timer_t *timer)
 	link->handler->on_wanted(link->context, link);
 }
 
-static int64_t next_backoff_ms(struct link *link)
+static int64_t next_backoff_ms(struct link *link, enum fault fault)
 {
+	int64_t max_ms = fault_needs_person(fault) ? LINK_BACKOFF_PERSON_MS : LINK_BACKOFF_MAX_MS;
 	int64_t delay_ms = LINK_BACKOFF_MS;
 
-	for (uint32_t i = 1; i < link->failures && delay_ms < LINK_BACKOFF_MAX_MS; i++)
+	for (uint32_t i = 1; i < link->failures && delay_ms < max_ms; i++)
 		delay_ms *= 2;
-	if (delay_ms > LINK_BACKOFF_MAX_MS)
-		delay_ms = LINK_BACKOFF_MAX_MS;
+	if (delay_ms > max_ms || fault_needs_person(fault))
+		delay_ms = max_ms;
 	return delay_ms / 2 + (int64_t)rng_below(&link->rng, (uint64_t)delay_ms / 2 + 1);
 }
 
-void link_broken(struct link *link, const char *why)
+void link_broken(struct link *link, enum fault fault, const char *why)
 {
 	enum link_state was = link->state;
 	int64_t delay_ms;
@@ -142,10 +143,10 @@ void link_broken(struct link *link, const char *why)
 		return;
 	}
 	link->failures++;
-	delay_ms = next_backoff_ms(link);
+	delay_ms = next_backoff_ms(link, fault);
 	link_move(link, LINK_BACKOFF, why);
 	if (was != LINK_READY)
-		link->handler->on_failed(link->context, link, why, delay_ms);
+		link->handler->on_failed(link->context, link, fault, why, delay_ms);
 	uv_timer_start(&link->timer, on_backoff_over, (uint64_t)delay_ms, 0);
 }
 
@@ -269,11 +270,15 @@ void link_connect(struct link *link, uint64_t epoch)
 	link->epoch = epoch;
 	link->dropped[0] = '\0';
 	link->transport_open = true;
-	uv_timer_start(&link->timer, on_greeting_late, LINK_GREETING_MS, 0);
 	link->transport->ops->open(link->transport);
+}
+
+void link_opened(struct link *link)
+{
 	if (link->state != LINK_CONNECTING)
 		return;
 	link_move(link, LINK_GREETING, "open");
+	uv_timer_start(&link->timer, on_greeting_late, LINK_GREETING_MS, 0);
 	protocol_put_hello(&link->out, &(struct frame_hello){ .version = PROTOCOL_VERSION,
 							      .home = link->home,
 							      .scheduler = link->scheduler });

@@ -33,6 +33,7 @@ enum {
 	LINK_GREETING_MS = 20000,
 	LINK_BACKOFF_MS = 50,
 	LINK_BACKOFF_MAX_MS = 30000,
+	LINK_BACKOFF_PERSON_MS = 60000, /* for faults that only a person can mend */
 	LINK_LOG_RETRY_MS = 1000,
 };
 
@@ -54,7 +55,8 @@ struct link_handler {
 	void (*on_up)(void *context, struct link *link, const struct frame_welcome *welcome);
 	void (*on_down)(void *context, struct link *link, const char *why);
 	/* A connection could not be made (again); the next is tried in `retry_ms`. */
-	void (*on_failed)(void *context, struct link *link, const char *why, int64_t retry_ms);
+	void (*on_failed)(void *context, struct link *link, enum fault fault, const char *why,
+			  int64_t retry_ms);
 	void (*on_present)(void *context, struct link *link, const struct frame_present *present);
 	void (*on_inventory)(void *context, struct link *link, const struct frame_claim *claim);
 	void (*on_record)(void *context, struct link *link, const struct attempt_id *id,
@@ -100,8 +102,9 @@ void link_forget(struct link *link, const struct attempt_id *id);
 /* Orders are gathered; this sends them. */
 void link_flush(struct link *link);
 
-/* For transports. */
+/* For transports: see transport.h. */
+void link_opened(struct link *link);
 void link_received(struct link *link, const uint8_t *bytes, size_t n);
-void link_broken(struct link *link, const char *why);
+void link_broken(struct link *link, enum fault fault, const char *why);
 
 #endif

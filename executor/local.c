@@ -47,7 +47,7 @@ static void on_handle_closed(uv_handle_t *handle)
 		return;
 	local->breaking = local->closing = false;
 	buf_clear(&local->queue);
-	link_broken(local->transport.link, local->why);
+	link_broken(local->transport.link, FAULT_BROKEN, local->why);
 }
 
 static void break_down(struct local *local, const char *why)
@@ -191,6 +191,7 @@ static void local_open(struct transport *transport)
 	}
 	uv_read_start((uv_stream_t *)&local->out, lend_buffer, on_read);
 	uv_read_start((uv_stream_t *)&local->err, lend_complaint, on_complaint);
+	link_opened(local->transport.link);
 }
 
 static void local_send(struct transport *transport, const uint8_t *bytes, size_t n)

@@ -135,13 +135,13 @@ static void on_down(void *context, struct link *link, const char *why)
 	handle(engine, &(struct event){ .kind = EVENT_WORKER_DOWN, .worker = link_name(link) });
 }
 
-static void on_failed(void *context, struct link *link, const char *why, int64_t retry_ms)
+static void on_failed(void *context, struct link *link, enum fault fault, const char *why, int64_t retry_ms)
 {
 	struct engine *engine = context;
 	struct err err;
 
-	log_warn("worker.unreachable", TEXT("worker", link_name(link)), TEXT("err", why),
-		 NUMBER("retry_ms", retry_ms));
+	log_warn("worker.unreachable", TEXT("worker", link_name(link)),
+		 TEXT("fault", fault_names[fault]), TEXT("err", why), NUMBER("retry_ms", retry_ms));
 	if (++engine->link_failures < ENGINE_LINK_TRIES)
 		return;
 	err_set(&err, ERR_IO, "this machine's agent does not come up: %s", why);
