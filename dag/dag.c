@@ -1,10 +1,7 @@
 #include "dag/dag.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/digest.h"
 #include "common/err.h"
@@ -13,6 +10,7 @@
 #include "dag/diagnostic.h"
 #include "dag/document.h"
 #include "dag/names.h"
+#include "dag/read.h"
 #include "dag/spec.h"
 
 static struct dag *dag_new(void)
@@ -25,65 +23,6 @@ static struct dag *dag_new(void)
 	names_init(dag->steps_by_name, &dag->arena, 0);
 	names_init(dag->params_by_name, &dag->arena, 0);
 	return dag;
-}
-
-static int report(struct diagnostics *diagnostics, const char *path, enum err_code code, const char *message)
-{
-	diagnostics_add(diagnostics, &(struct diagnostic){
-					 .severity = DIAGNOSTIC_ERROR, .path = path, .message = message });
-	return code;
-}
-
-static int report_errno(struct diagnostics *diagnostics, const char *path, const char *what)
-{
-	struct err err;
-
-	err_errno(&err, "%s", what);
-	return report(diagnostics, path, err.code, err.text);
-}
-
-static int report_size(struct diagnostics *diagnostics, const char *path, size_t bytes)
-{
-	struct err err;
-
-	err_set(&err, ERR_LIMIT, "the file has %zu bytes, more than %d (1 MiB)", bytes, DAG_FILE_BYTES_MAX);
-	return report(diagnostics, path, ERR_LIMIT, err.text);
-}
-
-/* All of the file, into the arena. It may grow while it is read, so the size is not trusted. */
-static int read_file(const char *path, struct arena *arena, const char **text_out, size_t *bytes_out,
-		     struct diagnostics *diagnostics)
-{
-	autoclose int fd =
-	    open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* A FIFO without a writer must not block us. */
-	size_t room, bytes = 0;
-	struct stat status;
-	char *text;
-
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return report_errno(diagnostics, path, "the file cannot be opened");
-	if (!S_ISREG(status.st_mode))
-		return report(diagnostics, path, ERR_INVALID, "this is no regular file");
-	if (status.st_size > DAG_FILE_BYTES_MAX)
-		return report_size(diagnostics, path, (size_t)status.st_size);
-	room = (size_t)status.st_size + 1;
-	text = arena_alloc(arena, room + 1);
-	for (;;) {
-		ssize_t n = read(fd, text + bytes, room - bytes);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return report_errno(diagnostics, path, "the file cannot be read");
-		if (n == 0)
-			break;
-		bytes += (size_t)n;
-		if (bytes == room)
-			return report(diagnostics, path, ERR_BUSY, "the file grew while it was read");
-	}
-	*text_out = text;
-	*bytes_out = bytes;
-	return 0;
 }
 
 static void fill_digest(struct dag *dag)
@@ -128,13 +67,16 @@ int dag_load(const char *path, struct dag **dag_out, struct diagnostics *diagnos
 {
 	autodag struct dag *dag = dag_new();
 	autofree char *absolute = NULL;
+	struct err err;
 	int rc = read_file(path, &dag->arena, &dag->text, &dag->text_bytes, diagnostics);
 
 	if (rc < 0)
 		return rc;
 	absolute = realpath(path, NULL);
-	if (absolute == NULL)
-		return report_errno(diagnostics, path, "the file's folder cannot be found");
+	if (absolute == NULL) {
+		err_errno(&err, "the file's folder cannot be found");
+		return read_report(diagnostics, path, &err);
+	}
 	rc = build(dag, path, absolute, diagnostics);
 	if (rc < 0)
 		return rc;
@@ -149,8 +91,8 @@ int dag_parse(const char *path, const char *text, size_t bytes, struct dag **dag
 	char *copy;
 	int rc;
 
-	if (bytes > DAG_FILE_BYTES_MAX)
-		return report_size(diagnostics, path, bytes);
+	if (read_check_size(bytes, path, diagnostics) < 0)
+		return ERR_LIMIT;
 	copy = arena_alloc(&dag->arena, bytes + 1);
 	if (bytes > 0)
 		memcpy(copy, text, bytes);

@@ -11,6 +11,7 @@ libdag_a_SOURCES = \
 	dag/naming.c dag/naming.h \
 	dag/names.c dag/names.h \
 	dag/param.c dag/param.h \
+	dag/read.c dag/read.h \
 	dag/reference.c dag/reference.h \
 	dag/scalar.c dag/scalar.h \
 	dag/source.c dag/source.h \

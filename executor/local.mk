@@ -6,6 +6,7 @@ libexecutor_a_SOURCES = \
 	executor/link.c executor/link.h \
 	executor/local.c executor/local.h \
 	executor/protocol.c executor/protocol.h \
+	executor/ssh_target.h \
 	executor/transport.h
 
 include executor/agent/local.mk

@@ -30,7 +30,7 @@ void ledger_add(struct ledger *ledger, const struct checkpoint_row *row)
 	ledger->rows[ledger->count++] = *row;
 }
 
-struct checkpoint_row *ledger_newest(struct ledger *ledger)
+const struct checkpoint_row *ledger_newest(const struct ledger *ledger)
 {
 	for (size_t i = ledger->count; i > 0; i--)
 		if (ledger->rows[i - 1].state == CHECKPOINT_GOOD)
@@ -38,12 +38,23 @@ struct checkpoint_row *ledger_newest(struct ledger *ledger)
 	return NULL;
 }
 
-struct checkpoint_row *ledger_find(struct ledger *ledger, const char *name)
+struct checkpoint_row *ledger_find(struct ledger *ledger, const char *worker, const char *name)
 {
-	for (size_t i = ledger->count; i > 0; i--)
-		if (is_on_disk(&ledger->rows[i - 1]) && strcmp(ledger->rows[i - 1].name, name) == 0)
-			return &ledger->rows[i - 1];
+	for (size_t i = ledger->count; i > 0; i--) {
+		struct checkpoint_row *row = &ledger->rows[i - 1];
+
+		if (is_on_disk(row) && strcmp(row->name, name) == 0 &&
+		    (worker == NULL || strcmp(row->worker, worker) == 0))
+			return row;
+	}
 	return NULL;
+}
+
+struct checkpoint_row *ledger_find_begin(struct ledger *ledger, const char *worker, const char *name)
+{
+	struct checkpoint_row *row = ledger_find(ledger, worker, name);
+
+	return row != NULL ? row : ledger_find(ledger, NULL, name);
 }
 
 static const struct checkpoint_row *find_digest(const struct ledger *ledger, const char *digest)
@@ -55,8 +66,8 @@ static const struct checkpoint_row *find_digest(const struct ledger *ledger, con
 }
 
 struct checkpoint_row *ledger_record(struct ledger *ledger, const struct record_checkpoint *record,
-				     uint64_t run, uint32_t step, uint32_t attempt, struct arena *arena,
-				     struct checkpoint_row **replaced_out, bool *new_out)
+				     uint64_t run, uint32_t step, uint32_t attempt, const char *worker,
+				     struct arena *arena, struct checkpoint_row **replaced_out, bool *new_out)
 {
 	const struct checkpoint_row *twin = find_digest(ledger, record->digest);
 	bool poisoned = twin != NULL && twin->deaths >= LEDGER_DEATHS_MAX;
@@ -73,13 +84,14 @@ struct checkpoint_row *ledger_record(struct ledger *ledger, const struct record_
 		.name = arena_strdup(arena, record->name),
 		.digest = arena_strdup(arena, record->digest),
 		.format = arena_strdup(arena, record->format),
+		.worker = worker,
 		.message = poisoned ? "the same contents as one that attempts died on" : "",
 	};
 	struct checkpoint_row *before;
 
 	*new_out = twin == NULL;
 	mem_grow(&ledger->rows, &ledger->room, ledger->count, sizeof *ledger->rows);
-	before = ledger_find(ledger, record->name);
+	before = ledger_find(ledger, worker, record->name);
 	if (before != NULL)
 		before->state = CHECKPOINT_REPLACED;
 	*replaced_out = before;
@@ -87,7 +99,8 @@ struct checkpoint_row *ledger_record(struct ledger *ledger, const struct record_
 	return &ledger->rows[ledger->count++];
 }
 
-size_t ledger_candidates(const struct ledger *ledger, struct arena *arena, struct spec_checkpoint **out)
+size_t ledger_candidates(const struct ledger *ledger, const char *worker, struct arena *arena,
+			 struct spec_checkpoint **out)
 {
 	size_t count = 0;
 
@@ -95,7 +108,7 @@ size_t ledger_candidates(const struct ledger *ledger, struct arena *arena, struc
 	for (size_t i = ledger->count; i > 0; i--) {
 		const struct checkpoint_row *row = &ledger->rows[i - 1];
 
-		if (is_on_disk(row))
+		if (is_on_disk(row) && strcmp(row->worker, worker) == 0)
 			(*out)[count++] = (struct spec_checkpoint){
 				.name = row->name,
 				.digest = row->digest,

@@ -47,6 +47,7 @@ struct checkpoint_row {
 	const char *name;
 	const char *digest;
 	const char *format;
+	const char *worker;  /* where it lies: the worker of its attempt */
 	const char *message; /* why it is not good any more */
 };
 
@@ -62,20 +63,25 @@ void ledger_fini(struct ledger *ledger);
 void ledger_add(struct ledger *ledger, const struct checkpoint_row *row);
 
 /* The newest good one, or NULL. */
-struct checkpoint_row *ledger_newest(struct ledger *ledger);
+const struct checkpoint_row *ledger_newest(const struct ledger *ledger);
 
-/* The newest one recorded under `name` that is good or quarantined, or NULL. */
-struct checkpoint_row *ledger_find(struct ledger *ledger, const char *name);
+/* The newest one recorded under `name` on `worker` (NULL: anywhere) that is good or quarantined, or NULL. */
+struct checkpoint_row *ledger_find(struct ledger *ledger, const char *worker, const char *name);
+
+/* What an attempt on `worker` resumed from: the one that lies there, else the one that was brought there. */
+struct checkpoint_row *ledger_find_begin(struct ledger *ledger, const char *worker, const char *name);
 
 /*
  * Enters a complete checkpoint; texts are copied to `arena`. Returns its row. *replaced_out is the row that
  * it took the name of, or NULL; *new_out tells whether these contents were never seen before.
  */
 struct checkpoint_row *ledger_record(struct ledger *ledger, const struct record_checkpoint *record,
-				     uint64_t run, uint32_t step, uint32_t attempt, struct arena *arena,
-				     struct checkpoint_row **replaced_out, bool *new_out);
+				     uint64_t run, uint32_t step, uint32_t attempt, const char *worker,
+				     struct arena *arena, struct checkpoint_row **replaced_out,
+				     bool *new_out);
 
-/* The candidates of a spec: good and quarantined ones, newest first. */
-size_t ledger_candidates(const struct ledger *ledger, struct arena *arena, struct spec_checkpoint **out);
+/* The candidates of a spec for `worker`: good and quarantined ones that lie there, newest first. */
+size_t ledger_candidates(const struct ledger *ledger, const char *worker, struct arena *arena,
+			 struct spec_checkpoint **out);
 
 #endif

@@ -62,6 +62,18 @@ int command_fail(const struct err *err)
 	return command_status_of(err->code);
 }
 
+int command_load_settings(const char *named, struct settings **settings_out)
+{
+	struct diagnostics diagnostics;
+	int rc;
+
+	diagnostics_init(&diagnostics);
+	rc = settings_load(named, settings_out, &diagnostics);
+	diagnostics_print(&diagnostics, stderr, command_color(stderr));
+	diagnostics_fini(&diagnostics);
+	return rc < 0 ? COMMAND_USAGE : 0;
+}
+
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
 static int refuse_option(const struct command *command, const char *word, const struct option *options)

@@ -16,6 +16,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "scheduler/settings.h"
 #include "scheduler/store.h"
 
 /* Exit statuses, for scripts. */
@@ -75,6 +76,11 @@ int command_open_reader(struct store **store_out, struct err *err);
 
 /* As store_find_run; when there is no such run, the text offers what was probably meant. */
 int command_find_run(struct store *store, const char *name, uint64_t *run_out, struct err *err);
+
+/* --- the settings --------------------------------------------------------------------------------------- */
+
+/* As settings_load, with its diagnostics on stderr: 0, or COMMAND_USAGE. */
+int command_load_settings(const char *named, struct settings **settings_out);
 
 /* --- who asks ------------------------------------------------------------------------------------------- */
 

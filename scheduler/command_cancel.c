@@ -58,9 +58,10 @@ static int ask_driver(struct store *store, struct target *target, bool now, int6
 	return machine_ended(run_states, target->state) ? COMMAND_DONE : COMMAND_FAILED;
 }
 
-static int cancel(const char *name, bool now, struct arena *arena)
+static int cancel(const char *name, const char *config, bool now, struct arena *arena)
 {
 	struct foreground how = { .verb = FOREGROUND_CANCEL, .now = now, .owner = -1 };
+	autosettings struct settings *settings = NULL;
 	autostore struct store *store = NULL;
 	struct target target = { 0 };
 	const char *home;
@@ -68,6 +69,9 @@ static int cancel(const char *name, bool now, struct arena *arena)
 	int64_t pid = 0;
 	int status;
 
+	if (command_load_settings(config, &settings) != 0)
+		return COMMAND_USAGE;
+	how.settings = settings;
 	if (store_home(arena, &home, &err) < 0 || store_open(home, &store, &err) < 0 ||
 	    command_find_run(store, name, &target.run, &err) < 0 || look(store, &target, &err) < 0)
 		return command_fail(&err);
@@ -85,33 +89,39 @@ static int cancel(const char *name, bool now, struct arena *arena)
 static int cancel_command(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'C' },
 		{ "now", no_argument, NULL, 'n' },
 		{ NULL, 0, NULL, 0 },
 	};
+	const char *config = NULL;
 	struct arena arena;
 	bool now = false;
 	int option, status;
 
 	while ((option = command_option(&command_cancel, argc, argv, "", options)) != -1) {
-		if (option != 'n')
+		if (option == 'n')
+			now = true;
+		else if (option == 'C')
+			config = optarg;
+		else
 			return COMMAND_USAGE;
-		now = true;
 	}
 	if (optind + 1 != argc)
 		return command_usage(&command_cancel, "which run? It looks like digits/3");
 	arena_init(&arena);
-	status = cancel(argv[optind], now, &arena);
+	status = cancel(argv[optind], config, now, &arena);
 	arena_fini(&arena);
 	return status;
 }
 
 const struct command command_cancel = {
 	.name = "cancel",
-	.synopsis = "RUN [--now]",
+	.synopsis = "RUN [--now] [--config FILE]",
 	.summary = "stop a run: its steps are asked to stop, then ended",
 	.help = "Asks the steps of RUN to stop (stop file and SIGTERM), waits for their grace, ends what is\n"
 		"left, and returns when nothing of the run is alive. An orphaned run is taken up to do so.\n"
 		"\n"
-		"      --now   without grace\n",
+		"      --now           without grace\n"
+		"      --config FILE   the settings, in place of the usual stoker.yaml\n",
 	.main = cancel_command,
 };

@@ -9,21 +9,25 @@
 #include "dag/dag.h"
 #include "dag/diagnostic.h"
 #include "dag/param.h"
+#include "dag/suggest.h"
 #include "scheduler/command.h"
 #include "scheduler/foreground.h"
 #include "scheduler/owner.h"
+#include "scheduler/placement.h"
 
 struct arguments {
 	const char *target; /* file, or the run to resume */
 	const char **assignments;
 	size_t assignments_count;
 	size_t assignments_room;
+	const char *config;
 	bool resume;
 };
 
 static int read_arguments(int argc, char **argv, struct arguments *out)
 {
 	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'C' },
 		{ "param", required_argument, NULL, 'p' },
 		{ "resume", required_argument, NULL, 'r' },
 		{ NULL, 0, NULL, 0 },
@@ -38,6 +42,8 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		} else if (option == 'r') {
 			out->resume = true;
 			out->target = optarg;
+		} else if (option == 'C') {
+			out->config = optarg;
 		} else {
 			return COMMAND_USAGE;
 		}
@@ -78,28 +84,83 @@ static int load_file(const char *path, struct dag **dag_out)
 	return rc;
 }
 
+/* True when some worker is called or labelled as the step asks. */
+static bool has_worker_for(const struct settings *settings, const struct dag_step *step, bool *local_out)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < settings->workers_count; i++) {
+		const struct settings_worker *worker = &settings->workers[i];
+		bool fits = step->worker == NULL || strcmp(step->worker, worker->name) == 0;
+
+		for (size_t k = 0; k < worker->terms.labels_count && !fits; k++)
+			fits = strcmp(step->worker, worker->terms.labels[k]) == 0;
+		found |= fits;
+		*local_out |= fits && !worker->terms.remote;
+	}
+	return found;
+}
+
+static int no_such_worker(const struct settings *settings, const struct dag_step *step, struct err *err)
+{
+	struct suggest near = suggest_for(step->worker);
+
+	for (size_t i = 0; i < settings->workers_count; i++) {
+		suggest_offer(&near, settings->workers[i].name, NULL);
+		for (size_t k = 0; k < settings->workers[i].terms.labels_count; k++)
+			suggest_offer(&near, settings->workers[i].terms.labels[k], NULL);
+	}
+	if (suggest_best(&near) != NULL)
+		return err_set(err, ERR_INVALID,
+			       "step '%s' wants the worker '%s', which no worker is called or labelled;"
+			       " did you mean '%s'?",
+			       step->name, step->worker, suggest_best(&near));
+	if (settings->path == NULL)
+		return err_set(err, ERR_INVALID,
+			       "step '%s' wants the worker '%s', and there is only this machine, called"
+			       " 'local': name other machines in ~/.config/stoker/stoker.yaml",
+			       step->name, step->worker);
+	return err_set(err, ERR_INVALID,
+		       "step '%s' wants the worker '%s', which no worker in %s is called or labelled",
+		       step->name, step->worker, settings->path);
+}
+
 /* What this machine can never give is told before anything starts. (GPUs: only its agent knows them.) */
-static int check_machine(const struct dag *dag, struct err *err)
+static int check_size(const struct dag_step *step, struct err *err)
 {
 	int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int64_t memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 
+	if (step->resources.cpus_milli > cpus * 1000)
+		return err_set(err, ERR_INVALID, "step '%s' asks for %g cpus, this machine has %d", step->name,
+			       (double)step->resources.cpus_milli / 1000, (int)cpus);
+	if (step->resources.memory_bytes > memory_bytes)
+		return err_set(err, ERR_INVALID, "step '%s' asks for %lld MiB of memory, this machine has %lld",
+			       step->name, (long long)step->resources.memory_bytes >> 20,
+			       (long long)memory_bytes >> 20);
+	return 0;
+}
+
+static int check_workers(const struct dag *dag, const struct settings *settings, struct err *err)
+{
 	for (size_t i = 0; i < dag->steps_count; i++) {
 		const struct dag_step *step = &dag->steps[i];
+		bool local = false;
+		bool only_local;
 
-		if (step->worker != NULL && strcmp(step->worker, "local") != 0)
+		if (!has_worker_for(settings, step, &local))
+			return step->worker != NULL
+				       ? no_such_worker(settings, step, err)
+				       : err_set(err, ERR_INVALID, "there is no worker for step '%s'",
+						 step->name);
+		only_local = local && (!placement_has_folder(dag, step) || settings->workers_count == 1);
+		if (!local && !placement_has_folder(dag, step))
 			return err_set(err, ERR_INVALID,
-				       "step '%s' wants the worker '%s', and `stoker run` has this"
-				       " machine only, called 'local'",
+				       "step '%s' runs on another machine ('%s') and has no folder there:"
+				       " add 'source: .' to the DAG, or an absolute 'workdir'",
 				       step->name, step->worker);
-		if (step->resources.cpus_milli > cpus * 1000)
-			return err_set(err, ERR_INVALID, "step '%s' asks for %g cpus, this machine has %d",
-				       step->name, (double)step->resources.cpus_milli / 1000, (int)cpus);
-		if (step->resources.memory_bytes > memory_bytes)
-			return err_set(err, ERR_INVALID,
-				       "step '%s' asks for %lld MiB of memory, this machine has %lld",
-				       step->name, (long long)step->resources.memory_bytes >> 20,
-				       (long long)memory_bytes >> 20);
+		if (only_local && check_size(step, err) < 0)
+			return err->code;
 	}
 	return 0;
 }
@@ -149,8 +210,8 @@ static int open_store(struct arena *arena, struct store **store_out, struct err 
 	return store_open(home, store_out, err);
 }
 
-static int run_new_one(const struct arguments *arguments, struct arena *arena, struct store **store_out,
-		       uint64_t *run_out, int *owner_out)
+static int run_new_one(const struct arguments *arguments, const struct settings *settings,
+		       struct arena *arena, struct store **store_out, uint64_t *run_out, int *owner_out)
 {
 	struct dag *dag;
 	const char **values;
@@ -161,7 +222,7 @@ static int run_new_one(const struct arguments *arguments, struct arena *arena, s
 	if (load_file(arguments->target, &dag) < 0)
 		return COMMAND_USAGE;
 	if (param_bind(dag, arguments->assignments, arguments->assignments_count, arena, &values, &err) < 0 ||
-	    check_machine(dag, &err) < 0) {
+	    check_workers(dag, settings, &err) < 0) {
 		dag_free(dag);
 		command_fail(&err);
 		return COMMAND_USAGE; /* whatever is not found here was given by the user */
@@ -189,6 +250,7 @@ static int run_command(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
 	struct foreground how = { .verb = FOREGROUND_GO, .owner = -1 };
+	autosettings struct settings *settings = NULL;
 	struct store *store = NULL;
 	struct arena arena;
 	uint64_t run = 0;
@@ -197,9 +259,13 @@ static int run_command(int argc, char **argv)
 	arena_init(&arena);
 	status = read_arguments(argc, argv, &arguments);
 	if (status == 0)
-		status = arguments.resume ? find_old_one(&arguments, &arena, &store, &run)
-					  : run_new_one(&arguments, &arena, &store, &run, &how.owner);
+		status = command_load_settings(arguments.config, &settings);
+	if (status == 0)
+		status = arguments.resume
+				 ? find_old_one(&arguments, &arena, &store, &run)
+				 : run_new_one(&arguments, settings, &arena, &store, &run, &how.owner);
 	if (status == 0) {
+		how.settings = settings;
 		how.actor = command_actor(&arena);
 		how.origin = command_origin(&arena);
 		status = foreground_drive(take(store), run, &how);
@@ -212,13 +278,15 @@ static int run_command(int argc, char **argv)
 
 const struct command command_run = {
 	.name = "run",
-	.synopsis = "FILE [-p NAME=VALUE]... | --resume RUN",
+	.synopsis = "FILE [-p NAME=VALUE]... | --resume RUN [--config FILE]",
 	.summary = "run a DAG here and now, with its progress on the terminal",
-	.help = "Runs the DAG in FILE on this machine until it has ended, without a daemon.\n"
+	.help = "Runs the DAG in FILE until it has ended, without a daemon: on this machine, and where\n"
+		"steps name a `worker`, on the machines of stoker.yaml.\n"
 		"\n"
 		"  -p, --param NAME=VALUE   set a parameter (repeat for more)\n"
 		"      --resume RUN         take up a run that was left, or run again what did not\n"
 		"                           succeed in one that ended; RUN looks like digits/3\n"
+		"      --config FILE        the settings, in place of the usual stoker.yaml\n"
 		"\n"
 		"Ctrl-C asks the steps to stop, waits until they have saved their state, and ends with\n"
 		"130; a second Ctrl-C stops them at once. SIGTERM and SIGHUP leave the steps running:\n"

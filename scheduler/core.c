@@ -49,6 +49,8 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 {
 	struct worker *worker = event->worker == NULL ? NULL : core_find_worker(core, event->worker);
 
+	if (core->began_ms == 0)
+		core->began_ms = event->now_ms;
 	core->now_ms = event->now_ms;
 	core->wall_ms = event->wall_ms;
 	switch (event->kind) {
@@ -60,7 +62,11 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 		break;
 	case EVENT_WORKER_DOWN:
 		assert(worker != NULL);
-		core_on_worker_down(core, worker, out);
+		core_on_worker_down(core, event, worker, out);
+		break;
+	case EVENT_WORKER_FAILED:
+		assert(worker != NULL);
+		core_on_worker_failed(core, event, worker, out);
 		break;
 	case EVENT_PRESENT:
 		assert(worker != NULL);
@@ -86,6 +92,10 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 	case EVENT_RETRY:
 		core_on_retry(core, event, out);
 		break;
+	case EVENT_DRAIN:
+		if (worker != NULL)
+			worker->draining = event->now;
+		break;
 	}
 	decide(core, out);
 }
@@ -94,6 +104,12 @@ int64_t core_next_wake_ms(const struct core *core)
 {
 	int64_t next_ms = INT64_MAX;
 
+	for (size_t i = 0; i < core->workers_count; i++) {
+		int64_t until_ms = core->workers[i]->aside_until_ms;
+
+		if (until_ms > core->now_ms && until_ms < next_ms)
+			next_ms = until_ms;
+	}
 	for (size_t i = 0; i < core->runs_count; i++) {
 		list_each (at, &core->runs[i]->retrying) {
 			const struct task *task = list_entry(at, struct task, link);
@@ -139,7 +155,7 @@ void core_add_worker(struct core *core, const char *name)
 	assert(core->workers_count < CORE_WORKERS_MAX);
 	worker->name = arena_strdup(&core->arena, name);
 	worker->index = core->workers_count;
-	worker->boot_id = "";
+	worker->boot_id = worker->trouble = "";
 	list_init(&worker->live);
 	core->workers[core->workers_count++] = worker;
 }
@@ -164,7 +180,8 @@ static void restore_progress(struct attempt *attempt)
 	struct task *task = attempt->task;
 	const struct checkpoint_row *from = attempt->row.resumed_from[0] == '\0'
 						    ? NULL
-						    : ledger_find(&task->ledger, attempt->row.resumed_from);
+						    : ledger_find_begin(&task->ledger, attempt->row.worker,
+									attempt->row.resumed_from);
 
 	if (from != NULL) {
 		attempt->began_step = from->at_step;
@@ -179,28 +196,40 @@ static void restore_progress(struct attempt *attempt)
 	}
 }
 
-static void restore_attempt(struct core *core, struct run *run, struct attempt *attempt)
+static void restore_attempt(struct core *core, struct attempt *attempt)
 {
 	attempt->worker = core_find_worker(core, attempt->row.worker);
 	assert(attempt->worker != NULL);
-	run->used[attempt->worker->index] = true;
 	list_append(&attempt->worker->live, &attempt->live_link);
 	restore_progress(attempt);
 }
 
 static void restore_task(struct core *core, struct run *run, struct task *task)
 {
-	if (task->row.attempts > 0) /* Where they were is one more thing an inventory tells. */
-		for (size_t i = 0; i < core->workers_count; i++)
-			run->used[i] = true;
 	if (machine_ended(task_states, task->row.state)) {
 		run->unfinished--;
 	} else if (task->row.state == TASK_READY) {
-		task->ready_seq = core->ready_count++;
-		list_append(&run->classes[run->class_of[task->row.step]].ready, &task->link);
+		core_queue_ready(core, task);
 	} else if (task->row.state == TASK_RETRYING) {
 		list_append(&run->retrying, &task->link);
 	}
+}
+
+/* One that the configuration does not name any more stays down; its attempts are waited for. */
+static struct worker *use_worker(struct core *core, const char *name)
+{
+	if (core_find_worker(core, name) == NULL)
+		core_add_worker(core, name);
+	return core_find_worker(core, name);
+}
+
+void core_set_terms(struct core *core, const char *name, const struct worker_terms *terms)
+{
+	struct worker *worker = core_find_worker(core, name);
+
+	assert(worker != NULL);
+	worker->terms = *terms;
+	worker->configured = true;
 }
 
 void core_add_run(struct core *core, struct run *run)
@@ -212,8 +241,10 @@ void core_add_run(struct core *core, struct run *run)
 	core->runs[at] = run;
 	core->runs_count++;
 	rank_runs(core);
+	for (const struct past_worker *past = run->past_workers; past != NULL; past = past->next)
+		run->used[use_worker(core, past->name)->index] = true;
 	list_each (link, &run->open)
-		restore_attempt(core, run, list_entry(link, struct attempt, open_link));
+		restore_attempt(core, list_entry(link, struct attempt, open_link));
 	run->unfinished = run->dag->steps_count;
 	for (size_t i = 0; i < run->dag->steps_count; i++)
 		restore_task(core, run, &run->tasks[i]);

@@ -34,8 +34,7 @@
 #include "scheduler/checkpoint.h"
 #include "scheduler/run.h"
 #include "scheduler/task.h"
-
-enum { CORE_WORKERS_MAX = 64 };
+#include "scheduler/terms.h"
 
 /* --- what happened -------------------------------------------------------------------------------------- */
 
@@ -43,6 +42,7 @@ enum event_kind {
 	EVENT_TICK,        /* time went by */
 	EVENT_WORKER_UP,   /* the link to a worker is ready */
 	EVENT_WORKER_DOWN, /* it is gone */
+	EVENT_WORKER_FAILED, /* it could not be made */
 	EVENT_PRESENT,     /* the worker has this attempt */
 	EVENT_INVENTORY,   /* that were all of that run (or: the claim was refused) */
 	EVENT_JOURNAL,     /* one record of an attempt's journal */
@@ -50,6 +50,7 @@ enum event_kind {
 	EVENT_COLLECTED,   /* its log is wholly stored here */
 	EVENT_CANCEL,      /* somebody asks to cancel a run */
 	EVENT_RETRY,       /* somebody asks to run again what did not succeed, or from a step on */
+	EVENT_DRAIN,       /* somebody wants a worker to start nothing new, or (now: false) no more */
 };
 
 struct worker_facts {
@@ -73,7 +74,8 @@ struct event {
 	struct worker_facts facts;   /* WORKER_UP */
 	enum present_state present;  /* PRESENT */
 	bool refused;                /* INVENTORY */
-	const char *text;            /* INVENTORY: why refused */
+	const char *text;            /* INVENTORY: why refused; WORKER_DOWN WORKER_FAILED: why */
+	const char *fault;           /* WORKER_DOWN WORKER_FAILED: its kind, in a word */
 	enum frame_type record_type; /* JOURNAL */
 	uint64_t journal_end;        /* JOURNAL: offset behind the record */
 	union {
@@ -86,7 +88,7 @@ struct event {
 		struct record_stopping stopping;
 	} record;
 	struct record_exit exit; /* EXITED */
-	bool now;                /* CANCEL: without grace */
+	bool now;                /* CANCEL: without grace; DRAIN: on */
 	int from_step;           /* RETRY: that step and all behind it; -1: what did not succeed */
 	const char *actor;       /* CANCEL RETRY */
 	const char *origin;
@@ -104,6 +106,8 @@ enum action_kind {
 	SAVE_OUTPUT,
 	SAVE_NO_OUTPUTS, /* those of the task are void: it is run again */
 	SAVE_WORKER,
+	SAVE_WORKER_TROUBLE, /* why there is no connection to it */
+	SAVE_WORKER_ASIDE,   /* set aside until then, and why */
 	SAVE_EVENT,
 	SAVE_REQUEST_DONE, /* added by the driver */
 	/* carried out after its commit */
@@ -118,7 +122,7 @@ enum action_kind {
 
 struct action {
 	enum action_kind kind;
-	const char *worker;   /* ORDER_* */
+	const char *worker;   /* ORDER_* SAVE_WORKER_* */
 	struct attempt_id id; /* ORDER_*, SAVE_METRIC, SAVE_OUTPUT, SAVE_EVENT (number 0, task UINT64_MAX: none) */
 	union {
 		struct run_row run;
@@ -135,6 +139,11 @@ struct action {
 			const char *value;
 		} output;
 		struct worker_facts facts;
+		struct {
+			const char *text;
+			const char *fault;
+			int64_t wall_ms; /* since then; ASIDE: until then */
+		} trouble;
 		struct {
 			int64_t wall_ms;
 			const char *kind;
@@ -212,6 +221,11 @@ struct ready_class {
 	struct list ready;
 };
 
+struct past_worker {
+	const char *name;
+	struct past_worker *next;
+};
+
 enum claim { CLAIM_NONE, CLAIM_ASKED, CLAIM_HELD, CLAIM_REFUSED };
 
 struct run {
@@ -224,11 +238,13 @@ struct run {
 	struct ready_class *classes;
 	size_t classes_count;
 	uint32_t *class_of;   /* per step */
+	struct list bound;    /* ready tasks whose checkpoint lies on a worker: each is a case of its own */
 	struct list retrying; /* tasks */
 	struct list open;     /* attempts not collected */
 	enum claim claims[CORE_WORKERS_MAX];
 	const char *refusal; /* why the claim was refused */
 	bool used[CORE_WORKERS_MAX]; /* attempts of it are or were there: its inventory is needed before the end */
+	struct past_worker *past_workers; /* as loaded, before the core takes the run */
 	bool settled;        /* looked at since it was handed over */
 	bool ended;          /* ORDER_RUN_ENDED was given */
 	bool hurried;        /* canceled without grace */
@@ -237,8 +253,14 @@ struct run {
 struct worker {
 	const char *name;
 	size_t index;
+	struct worker_terms terms;
+	bool configured;
 	bool up;
 	bool known; /* was up once: its facts are facts */
+	bool draining; /* starts nothing new */
+	uint32_t failed_starts;  /* in a row */
+	uint32_t times_aside;    /* in a row: each lasts twice as long */
+	int64_t aside_until_ms;  /* set aside until then; 0: not */
 	const char *boot_id;
 	uint64_t epoch;
 	int64_t cpus_milli;
@@ -246,6 +268,8 @@ struct worker {
 	const char **devices; /* UUIDs */
 	size_t devices_count;
 	struct list live;
+	const char *trouble; /* why it is not up; "" */
+	int64_t down_ms;
 	int64_t down_wall_ms;
 };
 
@@ -254,6 +278,7 @@ struct core {
 	struct rng rng;
 	int64_t now_ms;
 	int64_t wall_ms;
+	int64_t began_ms; /* the first event's */
 	struct run **runs;   /* sorted by id */
 	struct run **by_rank; /* the same, highest priority first, then oldest */
 	size_t runs_count;
@@ -272,12 +297,18 @@ void core_free(struct core *core);
 /* A worker the configuration names; it is down until EVENT_WORKER_UP. */
 void core_add_worker(struct core *core, const char *name);
 
+/* What the configuration says of it; its texts must outlive the core. Without, it takes what names it. */
+void core_set_terms(struct core *core, const char *name, const struct worker_terms *terms);
+
 /*
  * Hands over a run with its rows as they are stored: a new one (all tasks waiting) or one that is being
  * recovered, it makes no difference. The run and its DAG belong to the core from here on. Nothing is decided
  * until the next event.
  */
 void core_add_run(struct core *core, struct run *run);
+
+/* True when attempts of a run are, were or may be on the worker: only then is it worth a connection. */
+bool core_concerns(const struct core *core, const char *worker);
 
 /* Forgets a run that has ended (ORDER_RUN_ENDED); no action that mentions it may be pending. */
 void core_drop_run(struct core *core, uint64_t run);
@@ -302,7 +333,8 @@ void run_free(struct run *run);
 /* Appends an output; a later one of the same key counts. */
 void task_add_output(struct task *task, const char *key, const char *value);
 
-/* At recovery: an attempt that was live when the rows were stored. */
+/* At recovery: an attempt that was live when the rows were stored; a worker on which some attempt was. */
 struct attempt *run_add_live(struct run *run, const struct attempt_row *row);
+void run_add_past_worker(struct run *run, const char *name);
 
 #endif

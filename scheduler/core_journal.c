@@ -12,9 +12,11 @@ static void on_started(struct core *core, struct attempt *attempt, const struct 
 
 	if (attempt->row.state == ATTEMPT_INTENDED)
 		core_move_attempt(attempt, ATTEMPT_RUNNING, REASON_NONE);
+	core_count_start(core, attempt->worker, true, "", out);
 	attempt->row.started_wall_ms = record->wall_ms;
 	attempt->row.resumed_from = arena_strdup(&task->run->arena, record->resumed_from);
-	from = record->resumed_from[0] == '\0' ? NULL : ledger_find(&task->ledger, record->resumed_from);
+	from = record->resumed_from[0] == '\0' ? NULL : ledger_find_begin(&task->ledger, attempt->row.worker,
+							      record->resumed_from);
 	if (from != NULL) {
 		attempt->began_step = from->at_step;
 		attempt->began_seq = from->seq;
@@ -47,8 +49,8 @@ static bool is_progress(struct task *task, const struct attempt *attempt, const 
 	return task->row.refound < LEDGER_REFOUND_MAX;
 }
 
-static void on_checkpoint_complete(struct core *core, struct attempt *attempt,
-				   const struct record_checkpoint *record, struct actions *out)
+static void on_checkpoint_complete(struct attempt *attempt, const struct record_checkpoint *record,
+				   struct actions *out)
 {
 	struct task *task = attempt->task;
 	struct checkpoint_row *replaced, *row;
@@ -56,7 +58,7 @@ static void on_checkpoint_complete(struct core *core, struct attempt *attempt,
 	bool contents_new;
 
 	row = ledger_record(&task->ledger, record, task->run->row.id, task->row.step, attempt->row.id.number,
-			    &task->run->arena, &replaced, &contents_new);
+			    attempt->row.worker, &task->run->arena, &replaced, &contents_new);
 	if (replaced != NULL)
 		core_save_checkpoint(replaced, out);
 	core_save_checkpoint(row, out);
@@ -67,14 +69,13 @@ static void on_checkpoint_complete(struct core *core, struct attempt *attempt,
 	}
 	if (task->row.best_step != best_before || attempt->progressed)
 		core_save_task(task, out);
-	(void)core;
 }
 
 static void on_checkpoint_gone(struct core *core, struct attempt *attempt,
 			       const struct record_checkpoint *record, struct actions *out)
 {
 	struct task *task = attempt->task;
-	struct checkpoint_row *row = ledger_find(&task->ledger, record->name);
+	struct checkpoint_row *row = ledger_find(&task->ledger, attempt->row.worker, record->name);
 
 	if (row != NULL) {
 		row->state = record->event == CHECKPOINT_REMOVED ? CHECKPOINT_IS_REMOVED
@@ -92,7 +93,7 @@ static void on_checkpoint(struct core *core, struct attempt *attempt, const stru
 {
 	switch (record->event) {
 	case CHECKPOINT_COMPLETE:
-		on_checkpoint_complete(core, attempt, record, out);
+		on_checkpoint_complete(attempt, record, out);
 		break;
 	case CHECKPOINT_REMOVED:
 	case CHECKPOINT_BROKEN:

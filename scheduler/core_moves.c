@@ -95,6 +95,17 @@ void core_tell_own(struct core *core, struct actions *out, const char *kind, str
 /* --- moves
  * -------------------------------------------------------------------------------------------------------- */
 
+void core_queue_ready(struct core *core, struct task *task)
+{
+	struct run *run = task->run;
+
+	task->ready_seq = core->ready_count++;
+	if (ledger_newest(&task->ledger) != NULL)
+		list_append(&run->bound, &task->link);
+	else
+		list_append(&run->classes[run->class_of[task->row.step]].ready, &task->link);
+}
+
 void core_move_task(struct core *core, struct task *task, enum task_state to, enum reason reason,
 		    const char *message, struct actions *out)
 {
@@ -106,10 +117,7 @@ void core_move_task(struct core *core, struct task *task, enum task_state to, en
 	task->row.reason = reason;
 	task->row.message = message;
 	if (to == TASK_READY) {
-		struct ready_class *class = &run->classes[run->class_of[task->row.step]];
-
-		task->ready_seq = core->ready_count++;
-		list_append(&class->ready, &task->link);
+		core_queue_ready(core, task);
 	} else if (to == TASK_RETRYING) {
 		list_append(&run->retrying, &task->link);
 	} else if (machine_ended(task_states, to)) {

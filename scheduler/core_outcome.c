@@ -218,6 +218,8 @@ void core_end_attempt(struct core *core, struct attempt *attempt, const struct r
 	core_save_attempt(attempt, out);
 	if (attempt->row.state == ATTEMPT_LOST)
 		core_tell_own(core, out, "attempt.lost", attempt->row.id, attempt->row.message);
+	if (never_ran && exit->reason == REASON_NOT_STARTED)
+		core_count_start(core, attempt->worker, false, attempt->row.message, out);
 	if (never_ran && task->row.first_attempt == attempt->row.id.number)
 		task->row.first_attempt++; /* Nothing was begun, so the next one may begin from zero too. */
 	if (attempt->row.state == ATTEMPT_SUCCEEDED)

@@ -23,6 +23,7 @@ void core_tell(struct core *core, struct actions *out, const char *kind, struct 
 	       const char *actor, const char *origin, const char *detail);
 void core_tell_own(struct core *core, struct actions *out, const char *kind, struct attempt_id about,
 		   const char *detail);
+void core_queue_ready(struct core *core, struct task *task);
 void core_move_task(struct core *core, struct task *task, enum task_state to, enum reason reason,
 		    const char *message, struct actions *out);
 void core_move_attempt(struct attempt *attempt, enum attempt_state to, enum reason reason);
@@ -50,6 +51,7 @@ void core_start_ready(struct core *core, struct run *run, struct actions *out);
 void core_wake_retrying(struct core *core, struct run *run, struct actions *out);
 
 /* --- core_worker.c --- */
+bool core_run_concerns(const struct worker *worker, const struct run *run);
 void core_ask_for_claims(struct core *core, struct actions *out);
 void core_attempt_back(struct attempt *attempt, struct actions *out);
 void core_order_stop(const struct attempt *attempt, int64_t grace_ms, struct actions *out);
@@ -60,7 +62,12 @@ void core_on_inventory(struct core *core, const struct event *event, struct work
 		       struct actions *out);
 void core_on_worker_up(struct core *core, const struct event *event, struct worker *worker,
 		       struct actions *out);
-void core_on_worker_down(struct core *core, struct worker *worker, struct actions *out);
+void core_on_worker_down(struct core *core, const struct event *event, struct worker *worker,
+			 struct actions *out);
+void core_on_worker_failed(struct core *core, const struct event *event, struct worker *worker,
+			   struct actions *out);
+void core_count_start(struct core *core, struct worker *worker, bool began, const char *message,
+		      struct actions *out);
 
 /* --- core_journal.c --- */
 void core_on_journal(struct core *core, const struct event *event, struct actions *out);

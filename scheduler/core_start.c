@@ -106,14 +106,34 @@ static const char *describe_wants(const struct dag_resources *want, struct arena
 static void refuse_impossible(struct core *core, struct task *task, struct actions *out)
 {
 	struct arena *arena = &task->run->arena;
+	const struct dag_step *step = task->step;
 	const char *message;
 
-	if (task->step->worker != NULL && core_find_worker(core, task->step->worker) == NULL)
-		message = arena_printf(arena, "no worker is called or labelled '%s'", task->step->worker);
+	if (step->worker != NULL && !placement_is_named(core, step->worker))
+		message = arena_printf(arena, "no worker is called or labelled '%s'", step->worker);
+	else if (!placement_has_folder(task->run->dag, step) && step->worker != NULL)
+		message = arena_printf(arena,
+				       "it has no folder on worker '%s': give the DAG a `source`, or the step an"
+				       " absolute `workdir`",
+				       step->worker);
 	else
 		message = arena_printf(arena, "no worker is large enough: it asks for %s",
-				       describe_wants(&task->step->resources, arena));
+				       describe_wants(&step->resources, arena));
 	core_end_task(core, task, TASK_FAILED, REASON_NOT_STARTED, message, out);
+}
+
+/* False when it has to wait. */
+static bool try_to_start(struct core *core, struct task *task, struct actions *out)
+{
+	struct worker *worker = placement_choose(core, task);
+
+	if (worker != NULL)
+		start_task(core, task, worker, out);
+	else if (!placement_possible(core, task->run, task->step))
+		refuse_impossible(core, task, out);
+	else
+		return false;
+	return true;
 }
 
 void core_start_ready(struct core *core, struct run *run, struct actions *out)
@@ -122,16 +142,12 @@ void core_start_ready(struct core *core, struct run *run, struct actions *out)
 	struct task *task;
 	size_t class = 0;
 
-	while (placement_run_has_slot(run) && (task = oldest_ready(run, blocked, &class)) != NULL) {
-		struct worker *worker = placement_choose(core, run, task->step);
-
-		if (worker != NULL)
-			start_task(core, task, worker, out);
-		else if (!placement_possible(core, task->step))
-			refuse_impossible(core, task, out);
-		else
-			blocked[class] = true;
-	}
+	/* First those that were begun already: few, and each is asked for itself. */
+	list_each (at, &run->bound)
+		if (placement_run_has_slot(run))
+			try_to_start(core, list_entry(at, struct task, link), out);
+	while (placement_run_has_slot(run) && (task = oldest_ready(run, blocked, &class)) != NULL)
+		blocked[class] = !try_to_start(core, task, out);
 }
 
 void core_wake_retrying(struct core *core, struct run *run, struct actions *out)

@@ -1,6 +1,32 @@
 #include "scheduler/core_parts.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#include "scheduler/placement.h"
+
+enum { STARTS_MAX = 3, ASIDE_MS = 60 * 1000, ASIDE_DOUBLES = 5 };
+
+/* True when attempts of the run are, were or may be there. */
+bool core_run_concerns(const struct worker *worker, const struct run *run)
+{
+	if (run->used[worker->index])
+		return true;
+	for (size_t i = 0; i < run->classes_count; i++)
+		if (placement_is_eligible(worker, run, run->classes[i].like))
+			return true;
+	return false;
+}
+
+bool core_concerns(const struct core *core, const char *name)
+{
+	const struct worker *worker = core_find_worker(core, name);
+
+	for (size_t i = 0; i < core->runs_count; i++)
+		if (core_run_concerns(worker, core->runs[i]))
+			return true;
+	return false;
+}
 
 void core_ask_for_claims(struct core *core, struct actions *out)
 {
@@ -12,7 +38,8 @@ void core_ask_for_claims(struct core *core, struct actions *out)
 		for (size_t i = 0; i < core->workers_count; i++) {
 			struct attempt_id id = core_whole_run(run);
 
-			if (!core->workers[i]->up || run->claims[i] != CLAIM_NONE)
+			if (!core->workers[i]->up || run->claims[i] != CLAIM_NONE ||
+			    !core_run_concerns(core->workers[i], run))
 				continue;
 			core_order(out, ORDER_CLAIM, core->workers[i], &id)->epoch = core->workers[i]->epoch;
 			run->claims[i] = CLAIM_ASKED;
@@ -124,25 +151,39 @@ void core_on_inventory(struct core *core, const struct event *event, struct work
 	}
 }
 
+static int64_t at_most(int64_t found, int64_t most)
+{
+	return most > 0 && most < found ? most : found;
+}
+
+static void take_devices(struct core *core, struct worker *worker, const struct worker_facts *facts)
+{
+	size_t count = facts->devices_count;
+
+	if (worker->terms.gpus_set && count > (size_t)worker->terms.most.gpus)
+		count = (size_t)worker->terms.most.gpus;
+	if (worker->devices_count != count) {
+		worker->devices = arena_alloc(&core->arena, (count + 1) * sizeof *worker->devices);
+		worker->devices_count = count;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (worker->devices[i] == NULL || strcmp(worker->devices[i], facts->devices[i].uuid) != 0)
+			worker->devices[i] = arena_strdup(&core->arena, facts->devices[i].uuid);
+}
+
 void core_on_worker_up(struct core *core, const struct event *event, struct worker *worker,
 		       struct actions *out)
 {
 	const struct worker_facts *facts = &event->facts;
 
 	worker->up = worker->known = true;
+	worker->trouble = "";
 	worker->epoch = facts->epoch;
-	worker->cpus_milli = facts->cpus_milli;
-	worker->memory_bytes = facts->memory_bytes;
+	worker->cpus_milli = at_most(facts->cpus_milli, worker->terms.most.cpus_milli);
+	worker->memory_bytes = at_most(facts->memory_bytes, worker->terms.most.memory_bytes);
 	if (worker->boot_id == NULL || strcmp(worker->boot_id, facts->boot_id) != 0)
 		worker->boot_id = arena_strdup(&core->arena, facts->boot_id);
-	if (worker->devices_count != facts->devices_count) {
-		worker->devices = arena_alloc(&core->arena,
-					      (facts->devices_count + 1) * sizeof *worker->devices);
-		worker->devices_count = facts->devices_count;
-	}
-	for (size_t i = 0; i < facts->devices_count; i++)
-		if (worker->devices[i] == NULL || strcmp(worker->devices[i], facts->devices[i].uuid) != 0)
-			worker->devices[i] = arena_strdup(&core->arena, facts->devices[i].uuid);
+	take_devices(core, worker, facts);
 	actions_add(out, SAVE_WORKER)->facts = *facts;
 	out->items[out->count - 1].facts.name = worker->name;
 	out->items[out->count - 1].facts.boot_id = worker->boot_id;
@@ -152,11 +193,64 @@ void core_on_worker_up(struct core *core, const struct event *event, struct work
 	core->unclaimed = true;
 }
 
+/* Stored when it changes, for those who ask why something waits. */
+static void set_trouble(struct core *core, struct worker *worker, const char *text, const char *fault,
+			struct actions *out)
+{
+	struct action *save;
+
+	if (text == NULL || strcmp(worker->trouble, text) == 0)
+		return;
+	worker->trouble = arena_strdup(&core->arena, text);
+	save = actions_add(out, SAVE_WORKER_TROUBLE);
+	save->worker = worker->name;
+	save->trouble.text = worker->trouble;
+	save->trouble.fault = fault == NULL ? "" : fault;
+	save->trouble.wall_ms = core->wall_ms;
+}
+
+void core_on_worker_failed(struct core *core, const struct event *event, struct worker *worker,
+			   struct actions *out)
+{
+	set_trouble(core, worker, event->text, event->fault, out);
+}
+
+/*
+ * A worker on which one start after the other fails is not asked for a while, twice as long each time; then
+ * one start tells whether it is well again. This machine is never set aside: what ails it ails us.
+ */
+void core_count_start(struct core *core, struct worker *worker, bool began, const char *message,
+		      struct actions *out)
+{
+	int64_t aside_ms;
+	struct action *save;
+
+	if (began) {
+		worker->failed_starts = worker->times_aside = 0;
+		return;
+	}
+	if (!worker->terms.remote || ++worker->failed_starts < STARTS_MAX)
+		return;
+	aside_ms = ASIDE_MS << (worker->times_aside < ASIDE_DOUBLES ? worker->times_aside : ASIDE_DOUBLES);
+	worker->times_aside++;
+	worker->aside_until_ms = core->now_ms + aside_ms;
+	save = actions_add(out, SAVE_WORKER_ASIDE);
+	save->worker = worker->name;
+	save->trouble.text = arena_printf(&out->arena, "%" PRIu32 " starts in a row failed, the last one: %s",
+					  worker->failed_starts, message);
+	save->trouble.wall_ms = core->wall_ms + aside_ms;
+	core_tell_own(core, out, "worker.set_aside", (struct attempt_id){ .task = UINT64_MAX },
+		      arena_printf(&out->arena, "%s: %s", worker->name, save->trouble.text));
+}
+
 /* Silence decides nothing: the attempts there are shown as unreachable, and waited for. */
-void core_on_worker_down(struct core *core, struct worker *worker, struct actions *out)
+void core_on_worker_down(struct core *core, const struct event *event, struct worker *worker,
+			 struct actions *out)
 {
 	worker->up = false;
+	worker->down_ms = core->now_ms;
 	worker->down_wall_ms = core->wall_ms;
+	set_trouble(core, worker, event->text, event->fault, out);
 	for (size_t r = 0; r < core->runs_count; r++) {
 		core->runs[r]->claims[worker->index] = CLAIM_NONE;
 		list_each (at, &core->runs[r]->open) {

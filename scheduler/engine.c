@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +21,16 @@
 #include "scheduler/paths.h"
 #include "scheduler/writer.h"
 
-static const char LOCAL_WORKER[] = "local";
+/* What is kept for each worker of the settings. */
+struct engine_worker {
+	struct link *link;
+	bool remote;
+	bool started;      /* a run concerns it */
+	bool connect_due;  /* its connection could not be counted */
+	bool draining;     /* as far as the core knows */
+	bool told;         /* that it cannot be reached, to those who look on */
+	uint32_t failures; /* in a row */
+};
 
 struct engine {
 	uv_loop_t *loop;
@@ -32,15 +43,14 @@ struct engine {
 	struct driver driver;
 	const struct actions *batch; /* being written; kept to try again */
 	int64_t trouble_since_ms;    /* 0: all is well */
-	struct link *link;
+	struct engine_worker *workers;
+	size_t workers_count;
 	char scheduler[128];
-	uint32_t link_failures;
 	uv_timer_t wake;     /* the core has something to do */
 	uv_timer_cb on_wake; /* its callback, which sets it again */
 	uv_timer_t linger;   /* what has gathered is to be written at last */
 	uv_timer_t requests; /* what other processes ask for */
 	uv_timer_t again;    /* the batch that could not be written, the connection that could not be counted */
-	bool connect_due;
 	bool stopping;
 };
 
@@ -73,26 +83,46 @@ static void on_wake(uv_timer_t *timer)
 
 /* --- what the link hears -------------------------------------------------------------------------------- */
 
+static struct engine_worker *find_worker(struct engine *engine, const char *name)
+{
+	for (size_t i = 0; i < engine->workers_count; i++)
+		if (strcmp(link_name(engine->workers[i].link), name) == 0)
+			return &engine->workers[i];
+	return NULL;
+}
+
 static void give_up(struct engine *engine, const struct err *err)
 {
 	if (!engine->stopping)
 		engine->handler->on_given_up(engine->context, err);
 }
 
+__attribute__((format(printf, 2, 3))) static void note(struct engine *engine, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	engine->handler->on_note(engine->context, NULL, text);
+}
+
 static void on_wanted(void *context, struct link *link)
 {
 	struct engine *engine = context;
+	struct engine_worker *worker = find_worker(engine, link_name(link));
 	uint64_t epoch;
 	struct err err;
 
 	if (engine->stopping)
 		return;
 	if (store_next_epoch(engine->side, link_name(link), &epoch, &err) < 0) {
-		engine->connect_due = true;
+		worker->connect_due = true;
 		engine->handler->on_note(engine->context, NULL, err.text);
 		return;
 	}
-	engine->connect_due = false;
+	worker->connect_due = false;
 	link_connect(link, epoch);
 }
 
@@ -115,7 +145,11 @@ static void on_up(void *context, struct link *link, const struct frame_welcome *
 		},
 	};
 
-	engine->link_failures = 0;
+	find_worker(engine, link_name(link))->failures = 0;
+	if (find_worker(engine, link_name(link))->told) {
+		find_worker(engine, link_name(link))->told = false;
+		note(engine, "worker %s is connected", link_name(link));
+	}
 	log_info("worker.connected", TEXT("worker", link_name(link)), TEXT("host", welcome->host),
 		 NUMBER("agent_pid", welcome->pid), NUMBER("epoch", link_epoch(link)));
 	handle(engine, &event);
@@ -124,28 +158,40 @@ static void on_up(void *context, struct link *link, const struct frame_welcome *
 static void on_down(void *context, struct link *link, const char *why)
 {
 	struct engine *engine = context;
-	char text[256];
 
 	if (engine->stopping)
 		return;
 	log_warn("worker.disconnected", TEXT("worker", link_name(link)), TEXT("err", why));
-	snprintf(text, sizeof text, "lost contact with worker %s (%s): its steps run on; connecting again",
-		 link_name(link), why);
-	engine->handler->on_note(engine->context, NULL, text);
-	handle(engine, &(struct event){ .kind = EVENT_WORKER_DOWN, .worker = link_name(link) });
+	note(engine, "lost contact with worker %s (%s): its steps run on; connecting again", link_name(link),
+	     why);
+	handle(engine, &(struct event){ .kind = EVENT_WORKER_DOWN,
+					.worker = link_name(link),
+					.text = why,
+					.fault = fault_names[FAULT_BROKEN] });
 }
 
+/* This machine's own agent must come up; another machine is waited for, however long it takes. */
 static void on_failed(void *context, struct link *link, enum fault fault, const char *why, int64_t retry_ms)
 {
 	struct engine *engine = context;
+	struct engine_worker *worker = find_worker(engine, link_name(link));
 	struct err err;
 
-	log_warn("worker.unreachable", TEXT("worker", link_name(link)),
-		 TEXT("fault", fault_names[fault]), TEXT("err", why), NUMBER("retry_ms", retry_ms));
-	if (++engine->link_failures < ENGINE_LINK_TRIES)
-		return;
-	err_set(&err, ERR_IO, "this machine's agent does not come up: %s", why);
-	give_up(engine, &err);
+	log_warn("worker.unreachable", TEXT("worker", link_name(link)), TEXT("fault", fault_names[fault]),
+		 TEXT("err", why), NUMBER("retry_ms", retry_ms));
+	worker->failures++;
+	if (worker->remote) {
+		if (!worker->told)
+			note(engine, "worker %s cannot be used: %s; trying again", link_name(link), why);
+		worker->told = true;
+		handle(engine, &(struct event){ .kind = EVENT_WORKER_FAILED,
+						.worker = link_name(link),
+						.text = why,
+						.fault = fault_names[fault] });
+	} else if (worker->failures >= ENGINE_LINK_TRIES) {
+		err_set(&err, ERR_IO, "this machine's agent does not come up: %s", why);
+		give_up(engine, &err);
+	}
 }
 
 static void on_present(void *context, struct link *link, const struct frame_present *present)
@@ -226,14 +272,14 @@ static void on_collected(void *context, struct link *link, const struct attempt_
 	handle(context, &(struct event){ .kind = EVENT_COLLECTED, .worker = link_name(link), .id = *id });
 }
 
-static void on_note(void *context, struct link *link, const struct frame_note *note)
+static void on_note(void *context, struct link *link, const struct frame_note *said)
 {
 	struct engine *engine = context;
 
-	log_warn("agent.noted", TEXT("worker", link_name(link)), NUMBER("run", note->id.run),
-		 NUMBER("step", note->id.task), TEXT("text", note->text));
-	if (note->warning)
-		engine->handler->on_note(engine->context, NULL, note->text);
+	log_warn("agent.noted", TEXT("worker", link_name(link)), NUMBER("run", said->id.run),
+		 NUMBER("step", said->id.task), TEXT("text", said->text));
+	if (said->warning)
+		engine->handler->on_note(engine->context, NULL, said->text);
 }
 
 static void on_log_trouble(void *context, struct link *link, const struct attempt_id *id, const char *why)
@@ -299,8 +345,9 @@ static void on_retry_due(uv_timer_t *timer)
 		return;
 	if (engine->batch != NULL && engine->trouble_since_ms > 0)
 		writer_submit(engine->writer, engine->batch);
-	if (engine->connect_due)
-		on_wanted(engine, engine->link);
+	for (size_t i = 0; i < engine->workers_count; i++)
+		if (engine->workers[i].connect_due)
+			on_wanted(engine, engine->workers[i].link);
 }
 
 static void on_written(void *context, const struct err *err)
@@ -316,7 +363,8 @@ static void on_written(void *context, const struct err *err)
 		engine->trouble_since_ms = 0;
 		engine->batch = NULL;
 		driver_written(&engine->driver);
-		link_flush(engine->link);
+		for (size_t i = 0; i < engine->workers_count; i++)
+			link_flush(engine->workers[i].link);
 		return;
 	}
 	log_error("batch.failed", TEXT("err", err->text));
@@ -338,31 +386,34 @@ static void end_run(struct engine *engine, uint64_t id)
 	engine->handler->on_ended(engine->context, run);
 }
 
+/* One for a worker without a link (no longer configured) waits until it is configured again. */
 static void carry_out(void *context, const struct action *order)
 {
 	struct engine *engine = context;
+	struct engine_worker *worker = order->worker == NULL ? NULL : find_worker(engine, order->worker);
 
+	if (order->kind == ORDER_RUN_ENDED)
+		end_run(engine, order->id.run);
+	if (worker == NULL)
+		return;
 	switch (order->kind) {
 	case ORDER_CLAIM:
-		link_claim(engine->link, order->id.run, order->epoch);
+		link_claim(worker->link, order->id.run, order->epoch);
 		break;
 	case ORDER_START:
-		link_start_attempt(engine->link, &order->id, order->start.frame, order->start.bytes);
+		link_start_attempt(worker->link, &order->id, order->start.frame, order->start.bytes);
 		break;
 	case ORDER_STOP:
-		link_stop_attempt(engine->link, &order->id, order->stop.reason, order->stop.grace_ms);
+		link_stop_attempt(worker->link, &order->id, order->stop.reason, order->stop.grace_ms);
 		break;
 	case ORDER_ATTACH:
-		link_attach(engine->link, &order->id, order->attach.journal_offset);
+		link_attach(worker->link, &order->id, order->attach.journal_offset);
 		break;
 	case ORDER_FORGET:
-		link_forget(engine->link, &order->id);
+		link_forget(worker->link, &order->id);
 		break;
 	case ORDER_RELEASE:
-		link_release(engine->link, order->id.run, order->epoch);
-		break;
-	case ORDER_RUN_ENDED:
-		end_run(engine, order->id.run);
+		link_release(worker->link, order->id.run, order->epoch);
 		break;
 	default:
 		break;
@@ -463,6 +514,29 @@ static void take_request(struct engine *engine, uint64_t run, const struct store
 			      request->origin);
 }
 
+/* Who is being emptied is said to the database by `stoker workers drain`, whoever drives. */
+static void look_for_drains(struct engine *engine, struct arena *arena)
+{
+	const char **names;
+	size_t count;
+
+	if (store_drained_workers(engine->side, arena, &names, &count, NULL) < 0)
+		return;
+	for (size_t i = 0; i < engine->workers_count; i++) {
+		struct engine_worker *worker = &engine->workers[i];
+		bool draining = false;
+
+		for (size_t k = 0; k < count; k++)
+			draining |= strcmp(names[k], link_name(worker->link)) == 0;
+		if (draining == worker->draining)
+			continue;
+		worker->draining = draining;
+		handle(engine, &(struct event){ .kind = EVENT_DRAIN,
+						.worker = link_name(worker->link),
+						.now = draining });
+	}
+}
+
 static void on_requests_due(uv_timer_t *timer)
 {
 	struct engine *engine = timer->data;
@@ -471,6 +545,7 @@ static void on_requests_due(uv_timer_t *timer)
 	if (!driver_is_idle(&engine->driver) || engine->stopping)
 		return; /* one that is being marked as done would be read twice */
 	arena_init(&arena);
+	look_for_drains(engine, &arena);
 	for (size_t i = 0; i < engine->core->runs_count; i++) {
 		uint64_t run = engine->core->runs[i]->row.id;
 		struct store_request *requests;
@@ -532,23 +607,59 @@ int engine_find_agent(char *path, size_t path_bytes, struct err *err)
 		       STOKER_AGENT_PATH);
 }
 
-static int open_link(struct engine *engine, struct err *err)
+static struct transport *make_transport(struct engine *engine, const char *agent)
+{
+	autofree char *root = NULL;
+
+	root = mem_printf("%s/local", engine->store->home);
+	return local_new(engine->loop, agent, root);
+}
+
+static void add_worker(struct engine *engine, const struct settings_worker *settings, const char *agent)
+{
+	struct engine_worker *worker = &engine->workers[engine->workers_count++];
+
+	core_add_worker(engine->core, settings->name);
+	core_set_terms(engine->core, settings->name, &settings->terms);
+	worker->remote = settings->terms.remote;
+	worker->link = link_new(engine->loop, settings->name, make_transport(engine, agent),
+				engine->store->name, engine->scheduler, &link_handler, engine);
+}
+
+static int open_workers(struct engine *engine, const struct settings *settings, struct err *err)
 {
 	char agent[PATH_MAX], host[64] = "";
-	autofree char *root = mem_printf("%s/local", engine->store->home);
 
 	if (engine_find_agent(agent, sizeof agent, err) < 0)
 		return err->code;
 	gethostname(host, sizeof host - 1);
 	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
-	core_add_worker(engine->core, LOCAL_WORKER);
-	engine->link = link_new(engine->loop, LOCAL_WORKER, local_new(engine->loop, agent, root),
-				engine->store->name, engine->scheduler, &link_handler, engine);
+	engine->workers = mem_array(settings->workers_count + 1, sizeof *engine->workers);
+	for (size_t i = 0; i < settings->workers_count; i++) {
+		const struct settings_worker *worker = &settings->workers[i];
+
+		if (worker->terms.remote)
+			return err_set(err, ERR_INVALID, "worker %s: other machines come next", worker->name);
+		if ((worker->terms.remote || worker->terms.labels_count > 0) &&
+		    store_put_worker_labels(engine->side, worker->name, worker->terms.labels,
+					    worker->terms.labels_count, err) < 0)
+			return err->code;
+		add_worker(engine, worker, agent);
+	}
 	return 0;
 }
 
-int engine_open(uv_loop_t *loop, struct store *store, const struct engine_handler *handler, void *context,
-		struct engine **engine_out, struct err *err)
+/* A link with nothing begun is closed and freed when the loop runs. */
+static void drop_links(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->workers_count; i++)
+		link_close(engine->workers[i].link, NULL, NULL);
+	uv_run(engine->loop, UV_RUN_DEFAULT);
+}
+
+int engine_open(uv_loop_t *loop, struct store *store, const struct settings *settings,
+		const struct engine_handler *handler, void *context, struct engine **engine_out,
+		struct err *err)
 {
 	struct engine *engine = mem_zalloc(sizeof *engine);
 
@@ -557,11 +668,9 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct engine_handle
 	engine->context = context;
 	engine->store = store;
 	engine->core = core_new((uint64_t)clock_mono_us() ^ (uint64_t)getpid() << 32);
-	if (store_open(store->home, &engine->side, err) < 0 || open_link(engine, err) < 0) {
-		store_close(engine->side);
-		store_close(store);
-		core_free(engine->core);
-		free(engine);
+	if (store_open(store->home, &engine->side, err) < 0 || open_workers(engine, settings, err) < 0) {
+		drop_links(engine);
+		engine_free(engine);
 		return err->code;
 	}
 	driver_init(&engine->driver, engine->core, &driver_ends, engine);
@@ -574,6 +683,19 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct engine_handle
 	engine->wake.data = engine->linger.data = engine->requests.data = engine->again.data = engine;
 	*engine_out = engine;
 	return 0;
+}
+
+/* Connects to those that the runs at hand may use; a run that comes later may ask for more. */
+static void start_links(struct engine *engine)
+{
+	for (size_t i = 0; i < engine->workers_count; i++) {
+		struct engine_worker *worker = &engine->workers[i];
+
+		if (worker->started || !core_concerns(engine->core, link_name(worker->link)))
+			continue;
+		worker->started = true;
+		link_start(worker->link);
+	}
 }
 
 int engine_add_run(struct engine *engine, uint64_t id, const struct run **run_out, struct err *err)
@@ -591,8 +713,9 @@ void engine_start(struct engine *engine)
 {
 	uv_timer_start(&engine->requests, on_requests_due, ENGINE_REQUESTS_MS, ENGINE_REQUESTS_MS);
 	uv_timer_start(&engine->again, on_retry_due, 1000, 1000);
+	on_requests_due(&engine->requests); /* before anything starts: a worker may be drained */
 	handle(engine, &(struct event){ .kind = EVENT_TICK });
-	link_start(engine->link);
+	start_links(engine);
 }
 
 void engine_stop(struct engine *engine)
@@ -604,7 +727,8 @@ void engine_stop(struct engine *engine)
 	uv_close((uv_handle_t *)&engine->linger, NULL);
 	uv_close((uv_handle_t *)&engine->requests, NULL);
 	uv_close((uv_handle_t *)&engine->again, NULL);
-	link_close(engine->link, NULL, NULL);
+	for (size_t i = 0; i < engine->workers_count; i++)
+		link_close(engine->workers[i].link, NULL, NULL);
 	writer_stop(engine->writer);
 	log_flush();
 }
@@ -615,5 +739,6 @@ void engine_free(struct engine *engine)
 	core_free(engine->core);
 	store_close(engine->side);
 	store_close(engine->store);
+	free(engine->workers);
 	free(engine);
 }

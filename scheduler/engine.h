@@ -1,5 +1,5 @@
 /*
- * engine.h - owns the loop and the parts: core, driver, store's writer, the link to this machine's agent
+ * engine.h - owns the loop and the parts: core, driver, store's writer, the links to the workers' agents
  *
  * What `stoker run` drives its run with, and what the daemon will. It translates: what the link hears becomes
  * events, the core's orders become frames, its saves go to the writer. It decides nothing.
@@ -17,6 +17,7 @@
 
 #include "common/err.h"
 #include "scheduler/core.h"
+#include "scheduler/settings.h"
 #include "scheduler/store.h"
 
 enum {
@@ -36,14 +37,15 @@ struct engine_handler {
 
 struct engine;
 
-/* `store` is for writing and belongs to the engine from here on. */
-int engine_open(uv_loop_t *loop, struct store *store, const struct engine_handler *handler, void *context,
-		struct engine **engine_out, struct err *err);
+/* `store` is for writing and belongs to the engine from here on; `settings` outlive it. */
+int engine_open(uv_loop_t *loop, struct store *store, const struct settings *settings,
+		const struct engine_handler *handler, void *context, struct engine **engine_out,
+		struct err *err);
 
 /* Loads a run and takes it up; returns what the core holds. */
 int engine_add_run(struct engine *engine, uint64_t run, const struct run **run_out, struct err *err);
 
-/* Goes: connects to the agent. */
+/* Goes: connects to the workers that the runs may use. */
 void engine_start(struct engine *engine);
 
 void engine_cancel(struct engine *engine, uint64_t run, bool now, const char *actor, const char *origin);

@@ -287,7 +287,7 @@ int foreground_drive(struct store *store, uint64_t run, const struct foreground 
 	if (owner < 0 && take_run(store, run, &owner, &err) < 0) {
 		store_close(store);
 		session.status = command_fail(&err);
-	} else if (engine_open(&session.loop, store, &handler, &session, &session.engine, &err) < 0) {
+	} else if (engine_open(&session.loop, store, how->settings, &handler, &session, &session.engine, &err) < 0) {
 		session.status = command_fail(&err);
 	} else {
 		session.status = drive(&session, home, run, &err);

@@ -26,6 +26,7 @@ struct foreground {
 	const char *from_step; /* RETRY: NULL is what did not succeed */
 	const char *actor;
 	const char *origin;
+	const struct settings *settings;
 	int owner; /* the run's lock (owner.h) where it is held already, else -1; closed at the end */
 };
 

@@ -247,6 +247,7 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 	if (build_command(step, &scope, out, err) < 0 || build_env(attempt, &scope, out, err) < 0)
 		return err->code;
 	split_devices(attempt->row.devices, arena, out);
-	out->candidates_count = ledger_candidates(&task->ledger, arena, &out->candidates);
+	out->candidates_count = ledger_candidates(&task->ledger, attempt->row.worker, arena,
+						  &out->candidates);
 	return 0;
 }

@@ -22,11 +22,14 @@ libscheduler_a_SOURCES = \
 	scheduler/placement.c scheduler/placement.h \
 	scheduler/retry.c scheduler/retry.h \
 	scheduler/run.c scheduler/run.h \
+	scheduler/settings.c scheduler/settings.h \
 	scheduler/run_rows.c \
 	scheduler/store.c scheduler/store.h scheduler/store_parts.h \
 	scheduler/store_run.c \
 	scheduler/store_save.c \
+	scheduler/store_worker.c \
 	scheduler/task.c scheduler/task.h \
+	scheduler/terms.h \
 	scheduler/writer.c scheduler/writer.h
 
 # --- the command line ---

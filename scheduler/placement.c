@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "scheduler/core_parts.h"
+
 enum { UNCOLLECTED_MAX = 256 };
 
 /* `devices` is a comma-separated list of whole UUIDs. */
@@ -61,35 +63,122 @@ static bool asks_for_nothing(const struct dag_resources *want)
 	return want->cpus_milli == 0 && want->memory_bytes == 0 && want->gpus == 0;
 }
 
-static bool is_eligible(const struct worker *worker, const struct dag_step *step)
+static size_t count_live(const struct worker *worker, size_t enough)
 {
-	return step->worker == NULL || strcmp(step->worker, worker->name) == 0;
+	size_t count = 0;
+
+	list_each (at, &worker->live) {
+		(void)at;
+		if (++count >= enough)
+			break;
+	}
+	return count;
 }
 
-struct worker *placement_choose(const struct core *core, const struct run *run, const struct dag_step *step)
+static bool has_room(const struct worker *worker, const struct dag_resources *want)
 {
+	struct dag_resources free;
+
+	if (worker->terms.slots > 0 &&
+	    count_live(worker, (size_t)worker->terms.slots) >= (size_t)worker->terms.slots)
+		return false;
+	if (asks_for_nothing(want))
+		return true;
+	free = what_is_free(worker);
+	return fits(want, free.cpus_milli, free.memory_bytes, want->gpus > 0 ? devices_free(worker) : 0);
+}
+
+static bool starts_things(const struct core *core, const struct worker *worker)
+{
+	return !worker->draining && worker->aside_until_ms <= core->now_ms;
+}
+
+static bool is_called(const struct worker *worker, const char *name)
+{
+	if (strcmp(worker->name, name) == 0)
+		return true;
+	for (size_t i = 0; i < worker->terms.labels_count; i++)
+		if (strcmp(worker->terms.labels[i], name) == 0)
+			return true;
+	return false;
+}
+
+bool placement_is_named(const struct core *core, const char *name)
+{
+	for (size_t i = 0; i < core->workers_count; i++)
+		if (is_called(core->workers[i], name))
+			return true;
+	return false;
+}
+
+bool placement_has_folder(const struct dag *dag, const struct dag_step *step)
+{
+	return dag->source != NULL || (dag->workdir != NULL && dag->workdir[0] == '/') ||
+	       (step->workdir != NULL && step->workdir[0] == '/');
+}
+
+bool placement_is_eligible(const struct worker *worker, const struct run *run, const struct dag_step *step)
+{
+	if (step->worker != NULL && !is_called(worker, step->worker))
+		return false;
+	return !worker->terms.remote || placement_has_folder(run->dag, step);
+}
+
+/*
+ * The worker whose disk has the task's newest good checkpoint, when the task has to go there: not when that
+ * one is being emptied or gone, nor when it has been away for longer than the step is willing to wait.
+ */
+static const struct worker *must_go_to(const struct core *core, const struct task *task)
+{
+	const struct checkpoint_row *row = ledger_newest(&task->ledger);
+	const struct dag_step *step = task->step;
+	struct worker *worker;
+	int64_t down_ms;
+
+	if (row == NULL || step->checkpoint.resume == DAG_RESUME_NEVER)
+		return NULL;
+	worker = core_find_worker(core, row->worker);
+	if (worker == NULL || !worker->configured || !starts_things(core, worker) ||
+	    !placement_is_eligible(worker, task->run, step))
+		return NULL;
+	down_ms = worker->down_ms > core->began_ms ? worker->down_ms : core->began_ms;
+	if (!worker->up && step->move_after_ms > 0 && core->now_ms - down_ms >= step->move_after_ms)
+		return NULL;
+	return worker;
+}
+
+struct worker *placement_choose(const struct core *core, const struct task *task)
+{
+	const struct worker *only = must_go_to(core, task);
+	struct worker *best = NULL;
+	size_t best_live = 0;
+
 	for (size_t i = 0; i < core->workers_count; i++) {
 		struct worker *worker = core->workers[i];
-		struct dag_resources free;
+		size_t live;
 
-		if (!worker->up || run->claims[i] != CLAIM_HELD || !is_eligible(worker, step))
+		if ((only != NULL && worker != only) || !worker->up ||
+		    task->run->claims[i] != CLAIM_HELD || !starts_things(core, worker) ||
+		    !placement_is_eligible(worker, task->run, task->step) ||
+		    !has_room(worker, &task->step->resources))
 			continue;
-		if (asks_for_nothing(&step->resources))
+		if (task->step->worker == NULL && !worker->terms.remote)
 			return worker;
-		free = what_is_free(worker);
-		if (fits(&step->resources, free.cpus_milli, free.memory_bytes,
-			 step->resources.gpus > 0 ? devices_free(worker) : 0))
-			return worker;
+		live = count_live(worker, best == NULL ? SIZE_MAX : best_live);
+		if (best == NULL || live < best_live) {
+			best = worker;
+			best_live = live;
+		}
 	}
-	return NULL;
+	return best;
 }
 
-bool placement_possible(const struct core *core, const struct dag_step *step)
+bool placement_possible(const struct core *core, const struct run *run, const struct dag_step *step)
 {
 	for (size_t i = 0; i < core->workers_count; i++) {
 		const struct worker *worker = core->workers[i];
 
-		if (!is_eligible(worker, step))
+		if (!placement_is_eligible(worker, run, step))
 			continue;
 		if (!worker->known || fits(&step->resources, worker->cpus_milli, worker->memory_bytes,
 					   (int)worker->devices_count))

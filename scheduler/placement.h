@@ -10,11 +10,23 @@
 #include "common/arena.h"
 #include "scheduler/core.h"
 
-/* A worker that can take a task like `step` of `run` now, or NULL. */
-struct worker *placement_choose(const struct core *core, const struct run *run, const struct dag_step *step);
+/*
+ * A worker that can take the task now, or NULL. A task with a good checkpoint goes to the worker that has it,
+ * and waits for that one; a step that names no worker prefers this machine; else the one with the least to do.
+ */
+struct worker *placement_choose(const struct core *core, const struct task *task);
 
 /* True when some worker could take it if it were empty, or might (one whose facts are not known yet). */
-bool placement_possible(const struct core *core, const struct dag_step *step);
+bool placement_possible(const struct core *core, const struct run *run, const struct dag_step *step);
+
+/* True when `step` of `run` may run on `worker`, whether there is room or not. */
+bool placement_is_eligible(const struct worker *worker, const struct run *run, const struct dag_step *step);
+
+/* True when some worker is called or labelled so. */
+bool placement_is_named(const struct core *core, const char *name);
+
+/* True when the step has a folder to work in on any machine: a source, or an absolute path. */
+bool placement_has_folder(const struct dag *dag, const struct dag_step *step);
 
 /*
  * The devices for a task like `step` on `worker`, which has them free: UUIDs, comma-separated ("" for none).

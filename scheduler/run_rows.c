@@ -13,12 +13,18 @@ static bool texts_equal(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+static bool is_absolute(const char *path)
+{
+	return path != NULL && path[0] == '/';
+}
+
 /* True when two steps ask for the same placement, so that one fits exactly when the other does. */
 static bool asks_alike(const struct dag_step *a, const struct dag_step *b)
 {
 	return a->resources.cpus_milli == b->resources.cpus_milli &&
 	       a->resources.memory_bytes == b->resources.memory_bytes &&
 	       a->resources.gpus == b->resources.gpus && texts_equal(a->worker, b->worker) &&
+	       is_absolute(a->workdir) == is_absolute(b->workdir) &&
 	       texts_equal(a->pool, b->pool);
 }
 
@@ -51,6 +57,7 @@ struct run *run_new(struct dag *dag, const struct run_row *row)
 	run->row = *row;
 	run->dag = dag;
 	run->unfinished = dag->steps_count;
+	list_init(&run->bound);
 	list_init(&run->retrying);
 	list_init(&run->open);
 	classify(run);
@@ -89,6 +96,14 @@ struct attempt *run_add_live(struct run *run, const struct attempt_row *row)
 	list_append(&run->open, &attempt->open_link);
 	task->live = attempt;
 	return attempt;
+}
+
+void run_add_past_worker(struct run *run, const char *name)
+{
+	struct past_worker *past = arena_alloc(&run->arena, sizeof *past);
+
+	*past = (struct past_worker){ .name = arena_strdup(&run->arena, name), .next = run->past_workers };
+	run->past_workers = past;
 }
 
 void task_add_output(struct task *task, const char *key, const char *value)

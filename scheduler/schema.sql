@@ -137,7 +137,14 @@ CREATE TABLE worker (
 	cpus_milli INTEGER NOT NULL DEFAULT 0,
 	memory_bytes INTEGER NOT NULL DEFAULT 0,
 	devices INTEGER NOT NULL DEFAULT 0,
-	seen_ms INTEGER NOT NULL DEFAULT 0
+	seen_ms INTEGER NOT NULL DEFAULT 0,
+	labels TEXT NOT NULL DEFAULT '',    -- as configured, separated by blanks
+	trouble TEXT NOT NULL DEFAULT '',   -- why there is no connection; '' when there was none to be told
+	fault TEXT NOT NULL DEFAULT '',     -- its kind: refused, auth, hostkey_unknown ...
+	trouble_ms INTEGER NOT NULL DEFAULT 0,
+	aside TEXT NOT NULL DEFAULT '',     -- why nothing is started there until aside_ms
+	aside_ms INTEGER NOT NULL DEFAULT 0,
+	drained_by TEXT NOT NULL DEFAULT '' -- somebody wants nothing new to be started there
 ) STRICT, WITHOUT ROWID;
 
 -- The audit trail and the story of each run: who did what, when, from where. Append-only.

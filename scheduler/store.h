@@ -91,6 +91,18 @@ int store_name_run(struct store *store, uint64_t id, struct arena *arena, const 
 /* A number for the next connection to `worker`, greater than all before. */
 int store_next_epoch(struct store *store, const char *worker, uint64_t *epoch_out, struct err *err);
 
+/* What the configuration says of a worker, for those who only read the state. */
+int store_put_worker_labels(struct store *store, const char *worker, const char *const *labels, size_t count,
+			    struct err *err);
+
+/* Marks a worker as being emptied by somebody, or ("") not any more; and who is marked so. */
+int store_drain_worker(struct store *store, const char *worker, const char *actor, const char *origin,
+		       int64_t wall_ms, struct err *err);
+int store_undrain_worker(struct store *store, const char *worker, const char *actor, const char *origin,
+			 int64_t wall_ms, struct err *err);
+int store_drained_workers(struct store *store, struct arena *arena, const char ***names_out,
+			  size_t *count_out, struct err *err);
+
 /* Asks the driver of a run for something; the driver marks it done in the batch that does it. */
 int store_add_request(struct store *store, uint64_t run, const char *verb, const char *actor,
 		      const char *origin, int64_t wall_ms, struct err *err);

@@ -321,6 +321,7 @@ static int load_checkpoints(struct store *store, struct run *run, struct err *er
 			.deaths = (uint32_t)sqlite3_column_int64(stmt, 9),
 			.created_wall_ms = sqlite3_column_int64(stmt, 10),
 			.message = store_column_text(stmt, 11, &run->arena),
+			.worker = store_column_text(stmt, 12, &run->arena),
 		};
 
 		if (row.step < run->dag->steps_count)
@@ -345,6 +346,18 @@ static int load_outputs(struct store *store, struct run *run, struct err *err)
 	return rc;
 }
 
+/* Where attempts of it were: what these workers still have of it is asked for before it can end. */
+static int load_past_workers(struct store *store, struct run *run, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_load_past_workers);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)run->row.id);
+	while ((rc = store_step_row(store, stmt, "load workers", err)) == 1)
+		run_add_past_worker(run, (const char *)sqlite3_column_text(stmt, 0));
+	return rc;
+}
+
 int store_load_run(struct store *store, uint64_t id, struct run **run_out, struct err *err)
 {
 	struct run *run = NULL;
@@ -358,6 +371,8 @@ int store_load_run(struct store *store, uint64_t id, struct run **run_out, struc
 		rc = load_checkpoints(store, run, err);
 	if (rc == 0)
 		rc = load_outputs(store, run, err);
+	if (rc == 0)
+		rc = load_past_workers(store, run, err);
 	if (rc < 0) {
 		run_free(run);
 		return rc;

@@ -137,6 +137,27 @@ static int save_worker(struct store *store, const struct worker_facts *facts, st
 	return store_step_done(store, stmt, "save a worker", err);
 }
 
+static int save_trouble(struct store *store, const struct action *action, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_set_worker_trouble);
+
+	store_bind_text(stmt, 1, action->worker);
+	store_bind_text(stmt, 2, action->trouble.text);
+	store_bind_text(stmt, 3, action->trouble.fault);
+	sqlite3_bind_int64(stmt, 4, action->trouble.wall_ms);
+	return store_step_done(store, stmt, "save a worker's trouble", err);
+}
+
+static int save_aside(struct store *store, const struct action *action, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_set_worker_aside);
+
+	store_bind_text(stmt, 1, action->worker);
+	store_bind_text(stmt, 2, action->trouble.text);
+	sqlite3_bind_int64(stmt, 3, action->trouble.wall_ms);
+	return store_step_done(store, stmt, "set a worker aside", err);
+}
+
 int store_save_event(struct store *store, const struct action *action, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_add_event);
@@ -180,6 +201,10 @@ static int save(struct store *store, const struct action *action, struct err *er
 		return drop_outputs(store, action, err);
 	case SAVE_WORKER:
 		return save_worker(store, &action->facts, err);
+	case SAVE_WORKER_TROUBLE:
+		return save_trouble(store, action, err);
+	case SAVE_WORKER_ASIDE:
+		return save_aside(store, action, err);
 	case SAVE_EVENT:
 		return store_save_event(store, action, err);
 	case SAVE_REQUEST_DONE:

@@ -1,0 +1,49 @@
+/*
+ * settings.h - stoker.yaml: the machines that work, and how they are reached
+ *
+ * Looked for in this order: a file that is named (--config, $STOKER_CONFIG), which must be there then;
+ * $XDG_CONFIG_HOME/stoker/stoker.yaml (~/.config/stoker/stoker.yaml); /etc/stoker/stoker.yaml. Without any,
+ * there is one worker: `local`, this machine. configs/stoker.yaml says what every key means.
+ *
+ * Ownership: everything lies in the arena of the settings; settings_free frees all of it.
+ * Errors:    as diagnostics of the same quality as a DAG's; a file that is not valid gives no settings.
+ */
+#ifndef SCHEDULER_SETTINGS_H
+#define SCHEDULER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/arena.h"
+#include "dag/diagnostic.h"
+#include "executor/ssh_target.h"
+#include "scheduler/terms.h"
+
+struct settings_worker {
+	const char *name;
+	struct worker_terms terms;
+	struct ssh_target target; /* terms.remote only */
+};
+
+struct settings {
+	struct arena arena;
+	const char *path; /* NULL: there is no file */
+	struct settings_worker *workers; /* `local` last, unless it is switched off */
+	size_t workers_count;
+};
+
+/* `named` may be NULL. 0, or a negative code after at least one error was reported. */
+int settings_load(const char *named, struct settings **settings_out, struct diagnostics *diagnostics);
+void settings_free(struct settings *settings); /* NULL is harmless */
+
+/* By name; NULL: there is none. */
+const struct settings_worker *settings_find(const struct settings *settings, const char *name);
+
+static inline void scope_settings_free(struct settings **settings)
+{
+	settings_free(*settings);
+}
+
+#define autosettings __attribute__((cleanup(scope_settings_free)))
+
+#endif
