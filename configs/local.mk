@@ -1,7 +1,7 @@
 # DAGs to learn from, installed with the program. Copy a folder before running it: the work files go beside the DAG.
 examplesdir = $(pkgdatadir)/examples
 dist_examples_DATA = \
-	configs/examples/hello.yaml
+	configs/examples/hello.yaml configs/stoker.yaml
 
 examplescounterdir = $(examplesdir)/counter
 dist_examplescounter_DATA = \

@@ -58,7 +58,8 @@ static const char *describe_level(const struct spec *spec, const struct field_le
 	if (spec->step_name == NULL)
 		snprintf(text, MESSAGE_BYTES, "%s", level->title);
 	else if (level->title[0] == '\'')
-		snprintf(text, MESSAGE_BYTES, "%s of step '%s'", level->title, spec->step_name);
+		snprintf(text, MESSAGE_BYTES, "%s of %s '%s'", level->title,
+			 spec->step_word == NULL ? "step" : spec->step_word, spec->step_name);
 	else
 		snprintf(text, MESSAGE_BYTES, "%s '%s'", level->title, spec->step_name);
 	return text;

@@ -70,6 +70,7 @@ struct spec {
 	size_t levels_count;
 	size_t step;                         /* index of the step at hand; SIZE_MAX: none */
 	const char *step_name;               /* NULL: none */
+	const char *step_word;               /* what it is the name of; NULL: a step */
 	const struct node *defaults, *steps; /* read when the rest is known */
 	const struct node *expect_by;
 	struct dag_step default_step;

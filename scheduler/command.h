@@ -116,5 +116,6 @@ extern const struct command command_runs;
 extern const struct command command_status;
 extern const struct command command_validate;
 extern const struct command command_why;
+extern const struct command command_workers;
 
 #endif

@@ -46,6 +46,7 @@ libscheduler_a_SOURCES += \
 	scheduler/command_status.c \
 	scheduler/command_validate.c \
 	scheduler/command_why.c \
+	scheduler/command_workers.c \
 	scheduler/listing.c scheduler/listing.h \
 	scheduler/moment.c scheduler/moment.h \
 	scheduler/owner.c scheduler/owner.h \
@@ -59,6 +60,7 @@ libscheduler_a_SOURCES += \
 	scheduler/view_find.c \
 	scheduler/view_rows.c scheduler/view_rows.h \
 	scheduler/view_why.c \
+	scheduler/view_workers.c \
 	scheduler/why.c scheduler/why.h
 dist_man_MANS += scheduler/stoker.1
 EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/statements.def scheduler/statements_view.def

@@ -13,6 +13,7 @@
 static const struct command *const commands[] = {
 	&command_validate, &command_run,    &command_status, &command_runs,	   &command_why,
 	&command_logs,	   &command_cancel, &command_retry,  &command_checkpoints, &command_events,
+	&command_workers,
 };
 
 static void print_help(FILE *out)

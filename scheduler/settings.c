@@ -179,7 +179,8 @@ static void read_workers(struct spec *spec, const struct field *field, const str
 	for (size_t i = 0; i < value->count; i++) {
 		const struct node_entry *entry = &value->entries[i];
 
-		spec->step_name = entry->key->text; /* in messages: "worker 'gpu1'" */
+		spec->step_name = entry->key->text;
+		spec->step_word = "worker";
 		if (strcmp(entry->key->text, LOCAL) == 0)
 			read_local(spec, reading, entry->value);
 		else

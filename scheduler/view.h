@@ -23,6 +23,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "scheduler/settings.h"
 #include "scheduler/store.h"
 
 enum { VIEW_LIMIT_MAX = 10000 };
@@ -106,6 +107,21 @@ int view_events(struct store *store, const struct view_events *events, json_t **
 
 /* {"run":..., "task":... or null, "state":..., "reason":..., "why":"one sentence"}; step -1: of the run. */
 int view_why(struct store *store, uint64_t run, int step, json_t **out, struct err *err);
+
+/* --- the workers ---------------------------------------------------------------------------------------- */
+
+/*
+ * {"workers":[{"worker":"gpu1", "address":"alice@gpu1.lan" or null, "labels":["gpu"], "slots":8 or null,
+ *  "state":"ok|never connected|failing|set aside|draining|not configured", "host":..., "machine":"x86_64",
+ *  "cpus":16.0, "memory_bytes":..., "gpus":2, "seen":..., "trouble":"why there is no connection" or null,
+ *  "fault":"refused" or null, "trouble_since":..., "aside":"why" or null, "aside_until":..., "drained_by":"root" or
+ *  null, "running":[{"run":"digits/3", "task":"train", "attempt":1, "state":"running"}]}]}
+ */
+int view_workers(struct store *store, const struct settings *settings, int64_t now_wall_ms, json_t **out,
+		 struct err *err);
+
+/* The same while there is no state yet. */
+json_t *view_workers_unseen(const struct settings *settings);
 
 /* --- names ---------------------------------------------------------------------------------------------- */
 

@@ -44,6 +44,12 @@ static size_t read_workers(struct store *store, struct why_worker *out, struct a
 			.cpus_milli = sqlite3_column_int64(stmt, 1),
 			.memory_bytes = sqlite3_column_int64(stmt, 2),
 			.devices = (int)sqlite3_column_int64(stmt, 3),
+			.labels = arena_strdup(arena, view_text(stmt, 4)),
+			.trouble = arena_strdup(arena, view_text(stmt, 5)),
+			.trouble_wall_ms = sqlite3_column_int64(stmt, 6),
+			.aside = arena_strdup(arena, view_text(stmt, 7)),
+			.aside_wall_ms = sqlite3_column_int64(stmt, 8),
+			.drained_by = arena_strdup(arena, view_text(stmt, 9)),
 		};
 	if (stmt != NULL)
 		sqlite3_reset(stmt);

@@ -218,6 +218,55 @@ static bool append_full_resource(const struct why *why, const struct task *task,
 	return false;
 }
 
+/* True when `name` is the worker's, or one of its labels. */
+static bool is_called(const struct why_worker *worker, const char *name)
+{
+	size_t bytes = strlen(name);
+
+	if (strcmp(worker->name, name) == 0)
+		return true;
+	for (const char *at = worker->labels; at != NULL && *at != '\0'; at += strcspn(at, " ")) {
+		at += strspn(at, " ");
+		if (strncmp(at, name, bytes) == 0 && (at[bytes] == ' ' || at[bytes] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static bool append_trouble(const struct why *why, const struct why_worker *worker, struct buf *out)
+{
+	char at[MOMENT_BYTES];
+
+	if (worker->drained_by != NULL && worker->drained_by[0] != '\0')
+		buf_printf(out, "worker %s is being emptied (by %s)", worker->name, worker->drained_by);
+	else if (worker->aside != NULL && worker->aside_wall_ms > why->wall_ms)
+		buf_printf(out, "worker %s is set aside until %s, since %s", worker->name,
+			   moment_local(worker->aside_wall_ms, why->wall_ms, at), worker->aside);
+	else if (worker->trouble != NULL && worker->trouble[0] != '\0')
+		buf_printf(out, "worker %s cannot be used: %s", worker->name, worker->trouble);
+	else
+		return false;
+	return true;
+}
+
+/* What keeps those workers that the step may use from taking it. */
+static bool append_troubles(const struct why *why, const struct dag_step *step, struct buf *out)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < why->workers_count && count < NAMES_MAX; i++) {
+		const struct why_worker *worker = &why->workers[i];
+		autobuf struct buf text = { 0 };
+
+		if (step->worker != NULL && !is_called(worker, step->worker))
+			continue;
+		if (!append_trouble(why, worker, &text))
+			continue;
+		buf_printf(out, "%s%s", count++ == 0 ? "waits, for " : "; ", buf_text(&text));
+	}
+	return count > 0;
+}
+
 static void append_ready(const struct why *why, const struct task *task, struct buf *out)
 {
 	const struct run *run = why->run;
@@ -230,7 +279,7 @@ static void append_ready(const struct why *why, const struct task *task, struct 
 		return;
 	}
 	buf_append_text(out, "; it ");
-	if (!append_full_resource(why, task, out))
+	if (!append_troubles(why, task->step, out) && !append_full_resource(why, task, out))
 		buf_append_text(out, "waits for a worker to be connected, or for its turn");
 }
 

@@ -20,6 +20,12 @@ struct why_worker {
 	int64_t cpus_milli;
 	int64_t memory_bytes;
 	int devices;
+	const char *labels; /* separated by blanks; "" */
+	const char *trouble; /* why there is no connection; "": none is known */
+	int64_t trouble_wall_ms;
+	const char *aside; /* why nothing is started there until then; "" */
+	int64_t aside_wall_ms;
+	const char *drained_by; /* who is emptying it; "" */
 };
 
 /* What there is to know. Facts that are missing are NULL or 0 and left out of the sentence. */

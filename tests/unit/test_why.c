@@ -22,7 +22,7 @@ static const char yaml[] = "name: night\n"
 static struct run *run;
 static struct arena arena;
 static struct why why;
-static const struct why_worker workers[] = { { "local", 6000, INT64_C(8) << 30, 1 } };
+static const struct why_worker workers[] = { { .name = "local", .cpus_milli = 6000, .memory_bytes = INT64_C(8) << 30, .devices = 1 } };
 
 static int set_up(void **state)
 {

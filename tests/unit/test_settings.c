@@ -1,0 +1,166 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dag/diagnostic.h"
+#include "scheduler/settings.h"
+
+static char path[] = "/tmp/test_settings.XXXXXX";
+static struct settings *settings;
+static struct diagnostics diagnostics;
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(path + sizeof path - 7, "XXXXXX");
+	close(mkstemp(path));
+	setenv("HOME", "/home/alice", 1);
+	diagnostics_init(&diagnostics);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(path);
+	settings_free(settings);
+	settings = NULL;
+	diagnostics_fini(&diagnostics);
+	return 0;
+}
+
+static int load(const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	fputs(text, file);
+	fclose(file);
+	return settings_load(path, &settings, &diagnostics);
+}
+
+static void assert_refused(const char *text, uint32_t line, uint32_t column, const char *message)
+{
+	assert_true(load(text) < 0);
+	assert_null(settings);
+	diagnostics_sort(&diagnostics);
+	assert_string_equal(diagnostics.items[0].message, message);
+	assert_int_equal(diagnostics.items[0].at.line, line);
+	assert_int_equal(diagnostics.items[0].at.column, column);
+}
+
+static void an_empty_file_leaves_this_machine(void **state)
+{
+	(void)state;
+	assert_int_equal(load("# nothing\n"), 0);
+	assert_int_equal(settings->workers_count, 1);
+	assert_string_equal(settings->workers[0].name, "local");
+	assert_false(settings->workers[0].terms.remote);
+}
+
+static void a_name_alone_is_an_alias_of_ssh(void **state)
+{
+	(void)state;
+	assert_int_equal(load("workers:\n  gpu1:\n  gpu2: bob@x:2222\n"), 0);
+	assert_int_equal(settings->workers_count, 3);
+	assert_string_equal(settings_find(settings, "gpu1")->target.destination, "gpu1");
+	assert_string_equal(settings_find(settings, "gpu1")->target.root, "~/.stoker");
+	assert_string_equal(settings_find(settings, "gpu2")->target.destination, "bob@x:2222");
+	assert_true(settings_find(settings, "gpu2")->terms.remote);
+}
+
+static void every_key_is_read(void **state)
+{
+	const struct settings_worker *worker;
+
+	(void)state;
+	assert_int_equal(load("workers:\n"
+			      "  gpu1:\n"
+			      "    ssh: alice@gpu1.lan\n"
+			      "    labels: [gpu, big]\n"
+			      "    root: /data/stoker\n"
+			      "    resources: {cpus: 2.5, memory: 1G, gpus: 0}\n"
+			      "    slots: 3\n"
+			      "    transport: openssh\n"
+			      "    identity: [~/.ssh/a, /b]\n"
+			      "    known_hosts: ~/known\n"
+			      "    jump: bastion\n"
+			      "    ssh_config: ~/config\n"
+			      "    connect_timeout: 20s\n"
+			      "  local: false\n"),
+			 0);
+	assert_int_equal(settings->workers_count, 1);
+	worker = &settings->workers[0];
+	assert_int_equal(worker->terms.labels_count, 2);
+	assert_string_equal(worker->terms.labels[1], "big");
+	assert_int_equal(worker->terms.slots, 3);
+	assert_int_equal(worker->terms.most.cpus_milli, 2500);
+	assert_int_equal(worker->terms.most.memory_bytes, 1 << 30);
+	assert_true(worker->terms.gpus_set);
+	assert_int_equal(worker->terms.most.gpus, 0);
+	assert_string_equal(worker->target.root, "/data/stoker");
+	assert_int_equal(worker->target.choice, SSH_OPENSSH);
+	assert_int_equal(worker->target.identities_count, 2);
+	assert_string_equal(worker->target.identities[0], "/home/alice/.ssh/a");
+	assert_string_equal(worker->target.identities[1], "/b");
+	assert_string_equal(worker->target.known_hosts, "/home/alice/known");
+	assert_string_equal(worker->target.config_file, "/home/alice/config");
+	assert_string_equal(worker->target.jump, "bastion");
+	assert_int_equal(worker->target.connect_timeout_ms, 20000);
+}
+
+static void an_unknown_key_is_told_with_its_place(void **state)
+{
+	(void)state;
+	assert_refused("workers:\n  gpu1: {sssh: x}\n", 2, 10, "unknown key 'sssh' in worker 'gpu1'");
+	assert_string_equal(diagnostics.items[0].remedy, "did you mean 'ssh'?");
+}
+
+static void resources_are_told_as_the_workers(void **state)
+{
+	(void)state;
+	assert_refused("workers:\n  gpu1: {resources: {cpu: 3}}\n", 2, 22,
+		       "unknown key 'cpu' in 'resources' of worker 'gpu1'");
+}
+
+static void an_address_that_ssh_would_take_for_an_option_is_refused(void **state)
+{
+	(void)state;
+	assert_refused("workers:\n  gpu1: -oProxyCommand=x\n", 2, 9,
+		       "'-oProxyCommand=x' is no address: it begins with '-'");
+}
+
+static void this_machine_has_no_address(void **state)
+{
+	(void)state;
+	assert_refused("workers:\n  local: {ssh: x}\n", 2, 11, "unknown key 'ssh' in worker 'local'");
+}
+
+static void a_named_file_must_be_there(void **state)
+{
+	(void)state;
+	assert_true(settings_load("/nowhere/stoker.yaml", &settings, &diagnostics) < 0);
+	assert_int_equal(diagnostics.errors, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(an_empty_file_leaves_this_machine),
+		TEST(a_name_alone_is_an_alias_of_ssh),
+		TEST(every_key_is_read),
+		TEST(an_unknown_key_is_told_with_its_place),
+		TEST(resources_are_told_as_the_workers),
+		TEST(an_address_that_ssh_would_take_for_an_option_is_refused),
+		TEST(this_machine_has_no_address),
+		TEST(a_named_file_must_be_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
