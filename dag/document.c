@@ -75,7 +75,7 @@ static int read_events(struct tree *tree, yaml_parser_t *parser)
 		if (type == YAML_DOCUMENT_END_EVENT)
 			return check_rest(tree, source_offset(&tree->document->source, end));
 		if (type == YAML_STREAM_END_EVENT)
-			return refuse(tree, (struct dag_position){ 0 }, "the file is empty");
+			return 0; /* nothing but comments */
 	}
 }
 
@@ -175,7 +175,8 @@ const struct node *node_get(const struct node *map, const char *key)
 
 bool node_is_null(const struct node *node)
 {
-	return node->kind == NODE_SCALAR && node->plain && scalar_kind(node->text) == SCALAR_NULL;
+	return node == NULL ||
+	       (node->kind == NODE_SCALAR && node->plain && scalar_kind(node->text) == SCALAR_NULL);
 }
 
 uint32_t node_width(const struct node *node)

@@ -62,7 +62,10 @@ struct document {
 	const struct node *root;
 };
 
-/* 0 with a tree, which may come with errors; negative without. document_fini in both cases. */
+/*
+ * 0 with a tree, which may come with errors, or (root NULL) with nothing where the text holds nothing;
+ * negative without. document_fini in both cases.
+ */
 int document_parse(struct document *document, struct arena *texts, const char *path, const char *text,
 		   size_t bytes, struct diagnostics *diagnostics);
 void document_fini(struct document *document);

@@ -385,5 +385,5 @@ int tree_add(struct tree *tree, const yaml_event_t *event)
 
 const struct node *tree_root(const struct tree *tree)
 {
-	return tree->pending[0];
+	return tree->pending_count == 0 ? NULL : tree->pending[0];
 }
