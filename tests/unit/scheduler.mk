@@ -2,8 +2,10 @@ if HAVE_CMOCKA
 SCHEDULER_TEST_LIBS = libscheduler.a libexecutor.a libdag.a libcommon.a $(CMOCKA_LIBS) $(SQLITE_LIBS) $(YAML_LIBS) \
 	$(UV_LIBS) $(JANSSON_LIBS)
 SCHEDULER_TEST_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SQLITE_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS)
-check_PROGRAMS += tests/unit/test_retry tests/unit/test_ledger tests/unit/test_store tests/unit/test_core tests/unit/test_settings
-TESTS += tests/unit/test_retry tests/unit/test_ledger tests/unit/test_store tests/unit/test_core tests/unit/test_settings
+check_PROGRAMS += tests/unit/test_retry tests/unit/test_ledger tests/unit/test_store tests/unit/test_core tests/unit/test_settings \
+	tests/unit/test_placement
+TESTS += tests/unit/test_retry tests/unit/test_ledger tests/unit/test_store tests/unit/test_core tests/unit/test_settings \
+	tests/unit/test_placement
 tests_unit_test_retry_SOURCES = tests/unit/test_retry.c
 tests_unit_test_retry_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
 tests_unit_test_retry_LDADD = $(SCHEDULER_TEST_LIBS)
@@ -19,4 +21,7 @@ tests_unit_test_core_LDADD = $(SCHEDULER_TEST_LIBS)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
 tests_unit_test_settings_LDADD = $(SCHEDULER_TEST_LIBS)
+tests_unit_test_placement_SOURCES = tests/unit/test_placement.c
+tests_unit_test_placement_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
+tests_unit_test_placement_LDADD = $(SCHEDULER_TEST_LIBS)
 endif
