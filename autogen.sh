@@ -14,10 +14,11 @@ set -eu
 BUILD="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libyaml-dev libsqlite3-dev libjansson-dev musl-tools"
 # The demo's: numpy, the data set, and a fast linear algebra for numpy.
 DEMO="python3 python3-numpy python3-sklearn libopenblas0-pthread"
-# llvm has the symbolizer that turns the addresses in a sanitizer's report into lines.
-TEST="libcmocka-dev clang libclang-rt-dev llvm valgrind xz-utils"
+# llvm has the symbolizer that turns the addresses in a sanitizer's report into lines. The tests make hosts of their
+# own with sshd and ip (tests/e2e/lab.py) and log in to them with various shells.
+TEST="libcmocka-dev clang libclang-rt-dev llvm valgrind xz-utils openssh-server openssh-client iproute2 tcsh fish"
 # Not in every release or for every machine type, and not needed where they are not.
-OPTIONAL=" libclang-rt-dev libopenblas0-pthread "
+OPTIONAL=" libclang-rt-dev libopenblas0-pthread tcsh fish "
 
 source=$(cd "$(dirname "$0")" && pwd)
 cd "$source"
@@ -40,6 +41,9 @@ is_installed() {
 	gcc | make | automake | pkg-config | clang) command -v "$1" ;;
 	musl-tools) command -v musl-gcc ;;
 	llvm) command -v llvm-symbolizer ;;
+	openssh-server) test -x /usr/sbin/sshd || command -v sshd ;;
+	openssh-client) command -v ssh && command -v ssh-keygen ;;
+	iproute2) command -v ip ;;
 	libclang-rt-dev)
 		# Part of clang itself in some releases: then there is no such package and the library is there.
 		command -v clang && test -e "$(clang -print-file-name=libclang_rt.asan-"$(uname -m)".a)" ;;

@@ -10,8 +10,8 @@ A story is a function that takes a Sandbox; its title is a claim:
         main()
 
 Only processes that a sandbox started are ever signalled. They are known by the sandbox's path, which is in the
-environment or on the command line of each of them, and are signalled through a pidfd, so that a process id that was
-given to somebody else meanwhile is never hit.
+environment or on the command line of each of them, or because they live on a host that it made (lab.py). They are
+signalled through a pidfd, so that a process id that was given to somebody else meanwhile is never hit.
 
 Environment: STOKER_BUILD (folder with stoker and stoker-agent), STOKER_SOURCE (the source), STOKER_TEST_QUICK=1
 (shorter), STOKER_TEST_STRICT=1 (a skip fails), STOKER_TEST_SEED=N (repeat), STOKER_TEST_KEEP=1 (leave sandboxes).
@@ -209,7 +209,7 @@ class Background:
         self.out_path = os.path.join(box.path, f"background-{number}.out")
         self.err_path = os.path.join(box.path, f"background-{number}.err")
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-            self.popen = subprocess.Popen([STOKER, *words], cwd=box.dags, env=box.env, stdin=subprocess.DEVNULL,
+            self.popen = subprocess.Popen([*box.prefix, STOKER, *words], cwd=box.dags, env=box.env, stdin=subprocess.DEVNULL,
                                           stdout=out, stderr=err, start_new_session=True)
         self.process = Process(self.popen.pid)
 
@@ -260,6 +260,8 @@ class Sandbox:
         self.backgrounds = []
         self.witnesses = []  # processes that a story found and that must be gone in the end
         self.mounts = []
+        self.prefix = []  # stands before stoker's command line: where it is to run (lab.py)
+        self.labs = []  # hosts with processes of this sandbox, and what must be closed in the end
 
     # --- files
 
@@ -299,7 +301,7 @@ class Sandbox:
         """Runs it to its end. `code` is the exit status it must have."""
         words = [str(word) for word in words]
         try:
-            done = subprocess.run([STOKER, *words], cwd=self.dags, env={**self.env, **(env or {})},
+            done = subprocess.run([*self.prefix, STOKER, *words], cwd=self.dags, env={**self.env, **(env or {})},
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                   timeout=timeout * SLOW, check=False)
         except subprocess.TimeoutExpired as late:
@@ -326,7 +328,7 @@ class Sandbox:
 
     def log(self, run, task, *words):
         """The bytes of a log."""
-        done = subprocess.run([STOKER, "logs", run, task, *words], cwd=self.dags, env=self.env,
+        done = subprocess.run([*self.prefix, STOKER, "logs", run, task, *words], cwd=self.dags, env=self.env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               timeout=120 * SLOW, check=False)
         if done.returncode != 0:
@@ -384,7 +386,8 @@ class Sandbox:
             if process.pid != me and (mark in process.environ or any(self.path in word for word in process.words)):
                 if process.alive():
                     found.append(process)
-        return found
+        known = {process.pid for process in found}
+        return found + [process for lab in self.labs for process in lab.processes() if process.pid not in known]
 
     def of_step(self, task, run=None):
         """The step and its descendants."""
@@ -456,6 +459,8 @@ class Sandbox:
 
     def close(self, keep):
         self.stop_all()
+        for lab in reversed(self.labs):
+            lab.close()
         if keep:
             print(f"# left for inspection: {self.path}")
             return
@@ -469,6 +474,8 @@ class Sandbox:
         for background in self.backgrounds[-3:]:
             yield f"stoker {' '.join(background.words)} (status {background.popen.poll()}):"
             yield from background.text.splitlines()[-30:]
+        for lab in self.labs:
+            yield from lab.tell()
         try:
             for row in self.runs()[:3]:
                 yield json.dumps(self.status(row["run"]))[:4000]
