@@ -377,33 +377,27 @@ static int read_tasks(struct store *store, uint64_t run, const struct dag *dag, 
 	return rc;
 }
 
-/* Steps are numbered without gaps, so a step's number is its place in the list. */
-static int read_attempts(struct store *store, uint64_t run, json_t *tasks, struct err *err)
+static void add_attempt(json_t *task, sqlite3_stmt *stmt)
 {
-	sqlite3_stmt *stmt = store_statement(store, STMT_view_attempts);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, (int64_t)run);
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		json_t *task = json_array_get(tasks, (size_t)sqlite3_column_int64(stmt, 0));
-
-		json_array_append_new(json_object_get(task, "attempts"), attempt_object(stmt));
-	}
-	return rc;
+	json_array_append_new(json_object_get(task, "attempts"), attempt_object(stmt));
 }
 
-static int read_outputs(struct store *store, uint64_t run, json_t *tasks, struct err *err)
+static void add_output(json_t *task, sqlite3_stmt *stmt)
 {
-	sqlite3_stmt *stmt = store_statement(store, STMT_load_outputs);
+	json_object_set_new(json_object_get(task, "outputs"), view_text(stmt, 1),
+			    view_string(view_text(stmt, 2)));
+}
+
+/* Rows that belong to tasks. Steps are numbered without gaps, so a step's number is its place in the list. */
+static int read_of_tasks(struct store *store, enum store_statement which, uint64_t run, json_t *tasks,
+			 void (*add)(json_t *task, sqlite3_stmt *stmt), struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, which);
 	int rc;
 
 	sqlite3_bind_int64(stmt, 1, (int64_t)run);
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		json_t *task = json_array_get(tasks, (size_t)sqlite3_column_int64(stmt, 0));
-
-		json_object_set_new(json_object_get(task, "outputs"), view_text(stmt, 1),
-				    view_string(view_text(stmt, 2)));
-	}
+	while ((rc = view_next(store, stmt, err)) == 1)
+		add(json_array_get(tasks, (size_t)sqlite3_column_int64(stmt, 0)), stmt);
 	return rc;
 }
 
@@ -421,9 +415,9 @@ int view_run(struct store *store, uint64_t id, json_t **out, struct err *err)
 	if (rc == 0)
 		rc = read_tasks(store, id, dag, tasks, err);
 	if (rc == 0)
-		rc = read_attempts(store, id, tasks, err);
+		rc = read_of_tasks(store, STMT_view_attempts, id, tasks, add_attempt, err);
 	if (rc == 0)
-		rc = read_outputs(store, id, tasks, err);
+		rc = read_of_tasks(store, STMT_load_outputs, id, tasks, add_output, err);
 	view_end(store);
 	if (rc < 0) {
 		json_decref(tasks);
