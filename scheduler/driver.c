@@ -78,6 +78,14 @@ void driver_written(struct driver *driver)
 	hand_out_or_linger(driver);
 }
 
+bool driver_has_saves(const struct actions *batch)
+{
+	for (size_t i = 0; i < batch->count; i++)
+		if (!is_order(&batch->items[i]))
+			return true;
+	return false;
+}
+
 bool driver_is_idle(const struct driver *driver)
 {
 	return !driver->writing && driver->batches[driver->gathering].count == 0;

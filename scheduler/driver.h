@@ -54,6 +54,9 @@ void driver_written(struct driver *driver);
 /* Hands out what has gathered, however little it is. */
 void driver_flush(struct driver *driver);
 
+/* False for a batch of orders alone: there is nothing to commit before they are carried out. */
+bool driver_has_saves(const struct actions *batch);
+
 /* Nothing gathers and nothing is being written. */
 bool driver_is_idle(const struct driver *driver);
 

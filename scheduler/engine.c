@@ -42,6 +42,7 @@ struct engine {
 	struct core *core;
 	struct driver driver;
 	const struct actions *batch; /* being written; kept to try again */
+	bool batch_failed;           /* it waits for another try */
 	int64_t trouble_since_ms;    /* 0: all is well */
 	struct engine_worker *workers;
 	size_t workers_count;
@@ -329,10 +330,22 @@ static const struct link_handler link_handler = {
 
 /* --- the driver's ends ---------------------------------------------------------------------------------- */
 
+static void batch_is_written(struct engine *engine)
+{
+	driver_written(&engine->driver);
+	for (size_t i = 0; i < engine->workers_count; i++)
+		link_flush(engine->workers[i].link);
+}
+
 static void write_batch(void *context, const struct actions *batch)
 {
 	struct engine *engine = context;
 
+	if (!driver_has_saves(batch)) {
+		/* A FORGET, mostly: it goes out with what the batch before it ordered, not a moment later. */
+		batch_is_written(engine);
+		return;
+	}
 	engine->batch = batch;
 	writer_submit(engine->writer, batch);
 }
@@ -343,8 +356,10 @@ static void on_retry_due(uv_timer_t *timer)
 
 	if (engine->stopping)
 		return;
-	if (engine->batch != NULL && engine->trouble_since_ms > 0)
+	if (engine->batch_failed) {
+		engine->batch_failed = false;
 		writer_submit(engine->writer, engine->batch);
+	}
 	for (size_t i = 0; i < engine->workers_count; i++)
 		if (engine->workers[i].connect_due)
 			on_wanted(engine, engine->workers[i].link);
@@ -362,11 +377,10 @@ static void on_written(void *context, const struct err *err)
 						 "the state can be written again; going on");
 		engine->trouble_since_ms = 0;
 		engine->batch = NULL;
-		driver_written(&engine->driver);
-		for (size_t i = 0; i < engine->workers_count; i++)
-			link_flush(engine->workers[i].link);
+		batch_is_written(engine);
 		return;
 	}
+	engine->batch_failed = true;
 	log_error("batch.failed", TEXT("err", err->text));
 	if (engine->trouble_since_ms == 0) {
 		engine->trouble_since_ms = clock_mono_ms();

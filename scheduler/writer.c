@@ -38,7 +38,10 @@ static void write_batches(void *argument)
 		uv_mutex_lock(&writer->mutex);
 		writer->batch = NULL;
 		writer->err = err;
+		/* Not while it is locked: whoever wakes would have to wait for the lock at once. */
+		uv_mutex_unlock(&writer->mutex);
 		uv_async_send(&writer->done);
+		uv_mutex_lock(&writer->mutex);
 	}
 	uv_mutex_unlock(&writer->mutex);
 }
@@ -84,8 +87,8 @@ void writer_submit(struct writer *writer, const struct actions *batch)
 	uv_mutex_lock(&writer->mutex);
 	assert(writer->batch == NULL);
 	writer->batch = batch;
-	uv_cond_signal(&writer->wake);
 	uv_mutex_unlock(&writer->mutex);
+	uv_cond_signal(&writer->wake);
 }
 
 void writer_stop(struct writer *writer)

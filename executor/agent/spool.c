@@ -484,8 +484,7 @@ int spool_exit_write(int dir, const struct record_exit *record, struct err *err)
 	for (int i = 0; i < 4; i++)
 		crc[i] = (uint8_t)(sum >> (8 * i));
 	buf_append(&bytes, crc, sizeof crc);
-	if (files_write(fd, bytes.data, bytes.bytes) < 0 || ftruncate(fd, (off_t)bytes.bytes) < 0 ||
-	    fsync(fd) < 0)
+	if (files_write(fd, bytes.data, bytes.bytes) < 0 || ftruncate(fd, (off_t)bytes.bytes) < 0)
 		err_errno(err, "write the exit record");
 	else if (files_rename_new(dir, temporary, "exit") < 0)
 		err_errno(err, "link the exit record");
@@ -493,6 +492,14 @@ int spool_exit_write(int dir, const struct record_exit *record, struct err *err)
 		return 0;
 	unlinkat(dir, temporary, 0);
 	return err->code;
+}
+
+void spool_exit_sync(int dir)
+{
+	autoclose int fd = openat(dir, "exit", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd >= 0)
+		fsync(fd);
 }
 
 int spool_exit_read(int dir, struct arena *arena, struct record_exit *out)

@@ -118,8 +118,12 @@ ssize_t spool_log_read(int dir, const struct spool_shape *shape, uint64_t offset
 
 /* --- exit ----------------------------------------------------------------------------------------------- */
 
-/* Durable, then linked: 0, ERR_EXISTS when one was there already (and stands), or another error. */
+/*
+ * Linked when it is whole: 0, ERR_EXISTS when one was there already (and stands), or another error. What was
+ * not synced yet when the power goes is damaged or gone, and the attempt is then told as lost.
+ */
 int spool_exit_write(int dir, const struct record_exit *record, struct err *err);
+void spool_exit_sync(int dir);
 
 /* 1: there, 0: not yet, ERR_CORRUPT: damaged. */
 int spool_exit_read(int dir, struct arena *arena, struct record_exit *out);

@@ -33,6 +33,8 @@
 enum {
 	REPORT_FD = 3,
 	JOURNAL_DELAY_MS = 3, /* records of one moment make one write and wake the agent once */
+	COLLECTED_LOOK_MS = 5,
+	COLLECTED_LOOKS = 10,
 	PATIENCE_MS = 200,    /* for what is about to end by itself anyway */
 	CLEARING_MAX_MS = 5000,
 	KILL_ROUND_MIN_MS = 5,
@@ -887,6 +889,20 @@ static void set_up_attempt(struct supervisor *s)
 		seal(s);
 }
 
+/*
+ * What the scheduler has collected needs no sync here any more, and it mostly has in a moment: the folder is gone
+ * from its place then. While it is away, or slow, the record is brought onto the disk.
+ */
+static void keep_exit(const struct supervisor *s)
+{
+	autofree char *path = mem_printf("%s/exit", s->folder);
+
+	for (int i = 0; i < COLLECTED_LOOKS && access(path, F_OK) == 0; i++)
+		poll(NULL, 0, COLLECTED_LOOK_MS);
+	if (access(path, F_OK) == 0)
+		spool_exit_sync(AT_FDCWD);
+}
+
 _Noreturn void supervise_run(const struct supervise_plan *plan)
 {
 	struct supervisor *s = mem_zalloc(sizeof *s);
@@ -905,5 +921,6 @@ _Noreturn void supervise_run(const struct supervise_plan *plan)
 		_exit(1);
 	set_up_attempt(s);
 	run(s);
+	keep_exit(s);
 	_exit(0);
 }

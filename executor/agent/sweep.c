@@ -194,6 +194,8 @@ static void write_exit(struct sweeper *s)
 		exit.log_bytes = spool_shape_bytes(&shape);
 		exit.log_dropped_bytes = shape.left_out;
 		rc = s->journal.full ? ERR_FULL : spool_exit_write(s->dir, &exit, &err);
+		if (rc == 0)
+			spool_exit_sync(s->dir);
 		if (rc == 0 || rc == ERR_EXISTS || rc == ERR_NOT_FOUND)
 			return;
 		if (!spool_reserve_release(s->dir))

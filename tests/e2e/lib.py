@@ -432,7 +432,10 @@ class Sandbox:
     def remount(self, path, option):
         """Once nothing of a run is left that has a file open there."""
         self.gone(self.processes())
-        subprocess.run(["mount", "-o", f"remount,{option}", path], check=True)
+        words = ["mount", "-o", f"remount,{option}", path]
+        # A supervisor stays for a moment after its exit was told.
+        wait_for(lambda: subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode == 0,
+                 f"{path} to be remounted {option}")
 
     # --- the end
 
