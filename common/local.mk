@@ -9,5 +9,8 @@ libcommon_a_SOURCES = \
 	common/log.c common/log.h \
 	common/machine.c common/machine.h \
 	common/mem.c common/mem.h \
+	common/pack.c common/pack.h \
+	common/parcel.c common/parcel.h \
 	common/rng.h \
-	common/scope.h
+	common/scope.h \
+	common/unpack.c common/unpack.h

@@ -1,7 +1,10 @@
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_common
-TESTS += tests/unit/test_common
+check_PROGRAMS += tests/unit/test_common tests/unit/test_parcel
+TESTS += tests/unit/test_common tests/unit/test_parcel
 tests_unit_test_common_SOURCES = tests/unit/test_common.c
 tests_unit_test_common_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_common_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_parcel_SOURCES = tests/unit/test_parcel.c
+tests_unit_test_parcel_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_parcel_LDADD = libcommon.a $(CMOCKA_LIBS)
 endif
