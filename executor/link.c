@@ -38,6 +38,8 @@ struct link {
 	struct rng rng;
 	uv_timer_t timer; /* greeting, ping, backoff: what the state waits for */
 	uv_timer_t log_timer;
+	uv_timer_t room_timer; /* runs while room is wanted */
+	bool filling;	       /* on_room is at it */
 	int64_t heard_ms;
 	uint64_t pings;
 	struct buf in;
@@ -99,6 +101,7 @@ static void finish_closing(struct link *link)
 		return;
 	uv_close((uv_handle_t *)&link->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&link->log_timer, on_handle_closed);
+	uv_close((uv_handle_t *)&link->room_timer, on_handle_closed);
 }
 
 static void on_backoff_over(uv_timer_t *timer)
@@ -128,6 +131,7 @@ void link_broken(struct link *link, enum fault fault, const char *why)
 	if (link->dropped[0] != '\0')
 		why = link->dropped; /* the transport only knows that it was closed */
 	link->transport_open = false;
+	uv_timer_stop(&link->room_timer);
 	buf_clear(&link->in);
 	buf_clear(&link->out);
 	if (was == LINK_CLOSING) {
@@ -421,6 +425,19 @@ static void on_note(struct link *link, const struct frame *frame)
 	arena_fini(&arena);
 }
 
+static void on_want(struct link *link, const struct frame *frame)
+{
+	struct frame_want want;
+	struct arena arena;
+
+	arena_init(&arena);
+	if (protocol_get_want(frame, &arena, &want) < 0)
+		drop(link, "a malformed want");
+	else
+		link->handler->on_want(link->context, link, &want);
+	arena_fini(&arena);
+}
+
 static void on_frame(struct link *link, const struct frame *frame)
 {
 	struct frame_present present;
@@ -444,6 +461,9 @@ static void on_frame(struct link *link, const struct frame *frame)
 		break;
 	case FRAME_NOTE:
 		on_note(link, frame);
+		break;
+	case FRAME_WANT:
+		on_want(link, frame);
 		break;
 	default:
 		break; /* a pong, or something a newer agent says */
@@ -491,11 +511,11 @@ void link_claim(struct link *link, uint64_t run, uint64_t epoch)
 				   &(struct frame_claim){ .run = run, .epoch = epoch });
 }
 
-void link_release(struct link *link, uint64_t run, uint64_t epoch)
+void link_release(struct link *link, uint64_t run, uint64_t epoch, bool keep)
 {
 	if (link->state == LINK_READY)
 		protocol_put_claim(&link->out, FRAME_RELEASE,
-				   &(struct frame_claim){ .run = run, .epoch = epoch });
+				   &(struct frame_claim){ .run = run, .epoch = epoch, .keep = keep });
 }
 
 static struct collect *add_collect(struct link *link, const struct attempt_id *id)
@@ -548,6 +568,45 @@ void link_forget(struct link *link, const struct attempt_id *id)
 		protocol_put_forget(&link->out, &(struct frame_attempt){ .id = *id });
 }
 
+/* --- bulk ----------------------------------------------------------------------------------------------- */
+
+bool link_has_room(const struct link *link)
+{
+	return link->state == LINK_READY && link->transport_open &&
+	       link->out.bytes + link->transport->ops->queued_bytes(link->transport) < LINK_BULK_BYTES;
+}
+
+void link_send_parcel(struct link *link, const struct frame_parcel *parcel)
+{
+	if (link->state != LINK_READY)
+		return;
+	protocol_put_parcel(&link->out, FRAME_PARCEL, parcel);
+	link_flush(link);
+}
+
+void link_drained(struct link *link)
+{
+	/* Sending may drain at once: that is not a call of its own. */
+	if (link->filling || !uv_is_active((uv_handle_t *)&link->room_timer) || !link_has_room(link))
+		return;
+	link->filling = true;
+	link->handler->on_room(link->context, link);
+	link->filling = false;
+}
+
+static void on_room_due(uv_timer_t *timer)
+{
+	link_drained(timer->data);
+}
+
+void link_ask_room(struct link *link, bool wanted)
+{
+	if (!wanted)
+		uv_timer_stop(&link->room_timer);
+	else if (link->state == LINK_READY && !uv_is_active((uv_handle_t *)&link->room_timer))
+		uv_timer_start(&link->room_timer, on_room_due, 0, LINK_ROOM_MS);
+}
+
 /* --- making and closing --------------------------------------------------------------------------------- */
 
 struct link *link_new(uv_loop_t *loop, const char *name, struct transport *transport, const char *home,
@@ -567,8 +626,9 @@ struct link *link_new(uv_loop_t *loop, const char *name, struct transport *trans
 	collect_table_init(&link->table);
 	uv_timer_init(loop, &link->timer);
 	uv_timer_init(loop, &link->log_timer);
-	link->timer.data = link->log_timer.data = link;
-	link->handles = 2;
+	uv_timer_init(loop, &link->room_timer);
+	link->timer.data = link->log_timer.data = link->room_timer.data = link;
+	link->handles = 3;
 	return link;
 }
 
@@ -602,6 +662,7 @@ void link_close(struct link *link, void (*on_closed)(void *context), void *conte
 	link_move(link, LINK_CLOSING, "given up");
 	uv_timer_stop(&link->timer);
 	uv_timer_stop(&link->log_timer);
+	uv_timer_stop(&link->room_timer);
 	if (link->transport_open)
 		link->transport->ops->close(link->transport, false);
 	else

@@ -13,6 +13,9 @@
  * when its exit was seen and its whole log is on disk. A full disk here holds the log back; the step does not
  * notice.
  *
+ * Bulk (the bytes of parcels) must not keep control waiting: it is given to the transport only while less
+ * than LINK_BULK_BYTES wait there, and whoever has some asks to be told when there is room (on_room).
+ *
  * Ownership: texts and records given to a handler are valid during the call. The link owns its transport.
  * Units:     milliseconds, monotonic.
  */
@@ -35,6 +38,8 @@ enum {
 	LINK_BACKOFF_MAX_MS = 30000,
 	LINK_BACKOFF_PERSON_MS = 60000, /* for faults that only a person can mend */
 	LINK_LOG_RETRY_MS = 1000,
+	LINK_BULK_BYTES = 256 * 1024,
+	LINK_ROOM_MS = 5, /* between two looks for room, should the transport not tell */
 };
 
 enum link_state {
@@ -64,6 +69,10 @@ struct link_handler {
 	void (*on_exited)(void *context, struct link *link, const struct frame_exited *exited);
 	void (*on_collected)(void *context, struct link *link, const struct attempt_id *id);
 	void (*on_note)(void *context, struct link *link, const struct frame_note *note);
+	/* The agent wants bytes of a parcel. */
+	void (*on_want)(void *context, struct link *link, const struct frame_want *want);
+	/* There is room for bulk, as link_ask_room asked. */
+	void (*on_room)(void *context, struct link *link);
 	/* Log bytes could not be written here (a full disk, say); tried again until it works. */
 	void (*on_log_trouble)(void *context, struct link *link, const struct attempt_id *id,
 			       const char *why);
@@ -93,11 +102,18 @@ void link_close(struct link *link, void (*on_closed)(void *context), void *conte
 
 /* Orders. In any state but READY they are dropped: the next claim brings them about again. */
 void link_claim(struct link *link, uint64_t run, uint64_t epoch);
-void link_release(struct link *link, uint64_t run, uint64_t epoch);
+void link_release(struct link *link, uint64_t run, uint64_t epoch, bool keep);
 void link_start_attempt(struct link *link, const struct attempt_id *id, const uint8_t *frame, size_t bytes);
 void link_stop_attempt(struct link *link, const struct attempt_id *id, enum reason reason, int64_t grace_ms);
 void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset);
 void link_forget(struct link *link, const struct attempt_id *id);
+
+/* Bulk: sent at once. To be given only while there is room. */
+bool link_has_room(const struct link *link);
+void link_send_parcel(struct link *link, const struct frame_parcel *parcel);
+
+/* Calls on_room as soon as there is room, again and again, until `wanted` is false. Never from within. */
+void link_ask_room(struct link *link, bool wanted);
 
 /* Orders are gathered; this sends them. */
 void link_flush(struct link *link);
@@ -105,6 +121,7 @@ void link_flush(struct link *link);
 /* For transports: see transport.h. */
 void link_opened(struct link *link);
 void link_received(struct link *link, const uint8_t *bytes, size_t n);
+void link_drained(struct link *link);
 void link_broken(struct link *link, enum fault fault, const char *why);
 
 #endif

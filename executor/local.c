@@ -126,10 +126,12 @@ static void on_written(uv_write_t *write, int status)
 
 	local->write_busy = false;
 	buf_clear(&local->flying);
-	if (status < 0)
+	if (status < 0) {
 		break_down(local, uv_strerror(status));
-	else
+	} else {
 		local_flush(local);
+		link_drained(local->transport.link);
+	}
 }
 
 static void local_flush(struct local *local)

@@ -2,6 +2,7 @@ noinst_LIBRARIES += libexecutor.a
 libexecutor_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 libexecutor_a_SOURCES = \
 	executor/collect.c executor/collect.h \
+	executor/courier.c executor/courier.h \
 	executor/fault.c \
 	executor/link.c executor/link.h \
 	executor/local.c executor/local.h \

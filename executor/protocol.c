@@ -297,6 +297,7 @@ void protocol_put_claim(struct buf *out, enum frame_type type, const struct fram
 	put_number(out, 2, frame->epoch);
 	put_number(out, 3, frame->refused);
 	put_text(out, 4, frame->text);
+	put_number(out, 5, frame->keep);
 	end(out, at);
 }
 
@@ -314,11 +315,13 @@ int protocol_get_claim(const struct frame *frame, struct arena *arena, struct fr
 			out->refused = get_bool(&f);
 		else if (f.tag == 4)
 			out->text = get_text(&f, arena);
+		else if (f.tag == 5)
+			out->keep = get_bool(&f);
 	}
 	return done(&f);
 }
 
-enum { SPEC_CANDIDATE = 24, SPEC_ARGV = 12, SPEC_ENV = 14, SPEC_DEVICE = 25 };
+enum { SPEC_CANDIDATE = 24, SPEC_ARGV = 12, SPEC_ENV = 14, SPEC_DEVICE = 25, SPEC_PROVISION = 30 };
 
 static void put_candidate(struct buf *out, const struct spec_checkpoint *candidate)
 {
@@ -350,6 +353,42 @@ static void get_candidate(struct fields *outer, struct arena *arena, struct spec
 	outer->corrupt |= f.corrupt;
 }
 
+static void put_provision(struct buf *out, const struct spec_provision *provision)
+{
+	struct buf inner = { 0 };
+
+	put_number(&inner, 1, provision->kind);
+	put_text(&inner, 2, provision->digest);
+	put_number(&inner, 3, provision->bytes);
+	put_number(&inner, 4, provision->task);
+	put_text(&inner, 5, provision->path);
+	put_text(&inner, 6, provision->name);
+	put_bytes(out, SPEC_PROVISION, inner.data, inner.bytes);
+	buf_fini(&inner);
+}
+
+static void get_provision(struct fields *outer, struct arena *arena, struct spec_provision *out)
+{
+	struct fields f = fields_of(outer->bytes, outer->n);
+
+	*out = (struct spec_provision){ .digest = "", .path = "", .name = "" };
+	while (next_field(&f)) {
+		if (f.tag == 1)
+			out->kind = (enum provision_kind)get_below(&f, PROVISIONS);
+		else if (f.tag == 2)
+			out->digest = get_text(&f, arena);
+		else if (f.tag == 3)
+			out->bytes = get_number(&f);
+		else if (f.tag == 4)
+			out->task = get_number(&f);
+		else if (f.tag == 5)
+			out->path = get_text(&f, arena);
+		else if (f.tag == 6)
+			out->name = get_text(&f, arena);
+	}
+	outer->corrupt |= f.corrupt;
+}
+
 void protocol_put_spec(struct buf *out, const struct spec *spec)
 {
 	size_t at = begin(out, FRAME_START);
@@ -374,19 +413,22 @@ void protocol_put_spec(struct buf *out, const struct spec *spec)
 	for (size_t i = 0; i < spec->candidates_count; i++)
 		put_candidate(out, &spec->candidates[i]);
 	put_texts(out, SPEC_DEVICE, spec->devices, spec->devices_count);
+	for (size_t i = 0; i < spec->provisions_count; i++)
+		put_provision(out, &spec->provisions[i]);
 	end(out, at);
 }
 
 int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spec *out)
 {
 	struct fields f = fields_of(frame->body, frame->body_bytes);
-	size_t argv_room, env_room, candidates_room, devices_room;
+	size_t argv_room, env_room, candidates_room, devices_room, provisions_room;
 
 	*out = (struct spec){ .workdir = "", .checkpoint_dir = "" };
 	out->argv = array_for(&f, SPEC_ARGV, sizeof *out->argv, arena, &argv_room);
 	out->env = array_for(&f, SPEC_ENV, sizeof *out->env, arena, &env_room);
 	out->devices = array_for(&f, SPEC_DEVICE, sizeof *out->devices, arena, &devices_room);
 	out->candidates = array_for(&f, SPEC_CANDIDATE, sizeof *out->candidates, arena, &candidates_room);
+	out->provisions = array_for(&f, SPEC_PROVISION, sizeof *out->provisions, arena, &provisions_room);
 	while (next_field(&f)) {
 		if (get_id(&f, &out->id))
 			continue;
@@ -449,6 +491,12 @@ int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spe
 			break;
 		case SPEC_DEVICE:
 			add_text(&f, arena, out->devices, &out->devices_count, devices_room);
+			break;
+		case SPEC_PROVISION:
+			if (out->provisions_count >= provisions_room)
+				f.corrupt = true;
+			else
+				get_provision(&f, arena, &out->provisions[out->provisions_count++]);
 			break;
 		default:
 			break;
@@ -837,6 +885,122 @@ int protocol_get_note(const struct frame *frame, struct arena *arena, struct fra
 			out->warning = get_bool(&f);
 		else if (f.tag == 5)
 			out->text = get_text(&f, arena);
+	}
+	return done(&f);
+}
+
+void protocol_put_want(struct buf *out, const struct frame_want *frame)
+{
+	size_t at = begin(out, FRAME_WANT);
+
+	put_id(out, &frame->id);
+	put_text(out, 4, frame->digest);
+	put_number(out, 5, frame->offset);
+	put_number(out, 6, frame->begin);
+	put_number(out, 7, frame->kind);
+	put_number(out, 8, frame->task);
+	put_text(out, 9, frame->name);
+	end(out, at);
+}
+
+int protocol_get_want(const struct frame *frame, struct arena *arena, struct frame_want *out)
+{
+	struct fields f = fields_of(frame->body, frame->body_bytes);
+
+	*out = (struct frame_want){ .digest = "", .name = "" };
+	while (next_field(&f)) {
+		if (get_id(&f, &out->id))
+			continue;
+		if (f.tag == 4)
+			out->digest = get_text(&f, arena);
+		else if (f.tag == 5)
+			out->offset = get_number(&f);
+		else if (f.tag == 6)
+			out->begin = get_bool(&f);
+		else if (f.tag == 7)
+			out->kind = (enum provision_kind)get_below(&f, PROVISIONS);
+		else if (f.tag == 8)
+			out->task = get_number(&f);
+		else if (f.tag == 9)
+			out->name = get_text(&f, arena);
+	}
+	return done(&f);
+}
+
+void protocol_put_get(struct buf *out, const struct frame_get *frame)
+{
+	size_t at = begin(out, FRAME_GET);
+
+	put_number(out, 1, frame->run);
+	put_number(out, 2, frame->task);
+	put_text(out, 4, frame->digest);
+	put_number(out, 5, frame->offset);
+	put_number(out, 6, frame->begin);
+	put_number(out, 7, frame->kind);
+	put_text(out, 8, frame->path);
+	put_text(out, 9, frame->name);
+	end(out, at);
+}
+
+int protocol_get_get(const struct frame *frame, struct arena *arena, struct frame_get *out)
+{
+	struct fields f = fields_of(frame->body, frame->body_bytes);
+
+	*out = (struct frame_get){ .digest = "", .path = "", .name = "" };
+	while (next_field(&f)) {
+		if (f.tag == 1)
+			out->run = get_number(&f);
+		else if (f.tag == 2)
+			out->task = get_number(&f);
+		else if (f.tag == 4)
+			out->digest = get_text(&f, arena);
+		else if (f.tag == 5)
+			out->offset = get_number(&f);
+		else if (f.tag == 6)
+			out->begin = get_bool(&f);
+		else if (f.tag == 7)
+			out->kind = (enum provision_kind)get_below(&f, PROVISIONS);
+		else if (f.tag == 8)
+			out->path = get_text(&f, arena);
+		else if (f.tag == 9)
+			out->name = get_text(&f, arena);
+	}
+	return done(&f);
+}
+
+void protocol_put_parcel(struct buf *out, enum frame_type type, const struct frame_parcel *frame)
+{
+	size_t at = begin(out, type);
+
+	put_text(out, 4, frame->digest);
+	put_number(out, 5, frame->offset);
+	put_number(out, 6, frame->total);
+	put_bytes(out, 7, frame->bytes, frame->n);
+	put_text(out, 8, frame->text);
+	put_number(out, 9, frame->transient);
+	end(out, at);
+}
+
+int protocol_get_parcel(const struct frame *frame, struct arena *arena, struct frame_parcel *out)
+{
+	struct fields f = fields_of(frame->body, frame->body_bytes);
+
+	*out = (struct frame_parcel){ .digest = "", .text = "" };
+	while (next_field(&f)) {
+		if (f.tag == 4) {
+			out->digest = get_text(&f, arena);
+		} else if (f.tag == 5) {
+			out->offset = get_number(&f);
+		} else if (f.tag == 6) {
+			out->total = get_number(&f);
+		} else if (f.tag == 7) {
+			out->bytes = f.bytes;
+			out->n = f.n;
+		} else if (f.tag == 8) {
+			out->text = get_text(&f, arena);
+		} else if (f.tag == 9) {
+			out->transient = get_bool(&f);
+		}
 	}
 	return done(&f);
 }

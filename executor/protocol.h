@@ -23,6 +23,8 @@
  *       exit                      one RECORD_EXIT and the CRC-32 of it; linked into place, so written once
  *       stop output metrics       $STOKER_STOP_FILE $STOKER_OUTPUT $STOKER_METRICS
  *   tasks/<home>-<run>-<task>/checkpoints   $STOKER_CHECKPOINT_DIR, shared by the attempts of a task
+ *   parcels/<digest>              files that came from elsewhere (common/parcel.h); .part: not all of it yet
+ *   runs/<home>-<run>/            work/: the copy of `source`, where all steps of the run here work
  *
  * An attempt directory is made under another name, filled, and renamed into place while the epoch of its run
  * is locked and checked: renaming onto a directory that is there fails, so an attempt starts once; and the
@@ -62,6 +64,8 @@ enum frame_type {
 	FRAME_FORGET = 7,  /* struct frame_attempt: everything is stored, remove it */
 	FRAME_RELEASE = 8, /* struct frame_claim: the run is over: remove its epoch and empty task folders */
 	FRAME_PING = 9,    /* struct frame_ping */
+	FRAME_PARCEL = 10, /* struct frame_parcel: bytes of one that the agent wanted */
+	FRAME_GET = 11,    /* struct frame_get: wants bytes of one that lies there */
 
 	/* agent to scheduler */
 	FRAME_WELCOME = 32,   /* struct frame_welcome; the first one */
@@ -71,6 +75,8 @@ enum frame_type {
 	FRAME_EXITED = 36,    /* struct frame_exited; may be repeated */
 	FRAME_PONG = 37,      /* struct frame_ping */
 	FRAME_NOTE = 38,      /* struct frame_note: something a person should know; logged */
+	FRAME_WANT = 39,      /* struct frame_want: wants bytes of a parcel */
+	FRAME_PARCEL_BACK = 40, /* struct frame_parcel: bytes of one that the scheduler wanted */
 
 	/* records of the journal and the exit file */
 	RECORD_IDENTITY = 64,   /* struct record_identity */
@@ -120,6 +126,7 @@ struct frame_hello {
 struct frame_claim {
 	uint64_t run;
 	uint64_t epoch;
+	bool keep;        /* RELEASE: its folder may be wanted once more */
 	bool refused;     /* INVENTORY: a later driver claimed the run, or this epoch is too old */
 	const char *text; /* why */
 };
@@ -229,6 +236,18 @@ struct spec_checkpoint {
 	bool quarantined; /* known, kept in mind for `keep`, never resumed from */
 };
 
+/* What must be in place before the command runs. */
+enum provision_kind { PROVISION_SOURCE, PROVISION_ARTIFACTS, PROVISION_CHECKPOINT, PROVISIONS };
+
+struct spec_provision {
+	enum provision_kind kind;
+	const char *digest; /* of the parcel */
+	uint64_t bytes;	    /* of its stream */
+	uint64_t task;	    /* ARTIFACTS: the one that made them */
+	const char *path;   /* the folder they lie in: absolute, or below the run's; not of SOURCE */
+	const char *name;   /* CHECKPOINT: its name */
+};
+
 struct spec {
 	struct attempt_id id;
 	uint64_t epoch;
@@ -236,7 +255,7 @@ struct spec {
 	bool shell;
 	const char **argv; /* expanded; NULL-terminated */
 	size_t argc;
-	const char *workdir; /* absolute */
+	const char *workdir; /* absolute, or with PROVISION_SOURCE below the run's copy of it (".": that) */
 	const char **env;    /* NAME=VALUE, NULL-terminated: what the DAG and the scheduler set */
 	size_t env_count;
 	int64_t timeout_ms; /* 0: none */
@@ -254,6 +273,43 @@ struct spec {
 	size_t candidates_count;
 	const char **devices; /* UUIDs given to it */
 	size_t devices_count;
+	struct spec_provision *provisions; /* in the order in which they are put in place */
+	size_t provisions_count;
+};
+
+/*
+ * A window, as for logs: the offset is what is stored so far, and at most PROTOCOL_WINDOW_BYTES beyond it are
+ * sent. The first one, and one that begins anew, says so.
+ */
+struct frame_want {
+	const char *digest;
+	uint64_t offset;
+	bool begin;
+	struct attempt_id id; /* one that waits for it */
+	enum provision_kind kind;
+	uint64_t task; /* as in struct spec_provision */
+	const char *name;
+};
+
+struct frame_get {
+	const char *digest;
+	uint64_t offset;
+	bool begin;
+	uint64_t run;
+	uint64_t task;
+	enum provision_kind kind; /* ARTIFACTS or CHECKPOINT */
+	const char *path;
+	const char *name;
+};
+
+struct frame_parcel {
+	const char *digest;
+	uint64_t offset;
+	uint64_t total;
+	const uint8_t *bytes;
+	size_t n;
+	const char *text; /* not empty: it cannot be had, and this is why */
+	bool transient;	  /* but it may be later */
 };
 
 /* Who leads the attempt: enough to tell it from any other process, ever. */
@@ -325,6 +381,9 @@ void protocol_put_present(struct buf *out, const struct frame_present *frame);
 void protocol_put_data(struct buf *out, const struct frame_data *frame);
 void protocol_put_exited(struct buf *out, const struct frame_exited *frame);
 void protocol_put_note(struct buf *out, enum frame_type type, const struct frame_note *frame);
+void protocol_put_want(struct buf *out, const struct frame_want *frame);
+void protocol_put_get(struct buf *out, const struct frame_get *frame);
+void protocol_put_parcel(struct buf *out, enum frame_type type, const struct frame_parcel *frame);
 void protocol_put_identity(struct buf *out, const struct record_identity *record);
 void protocol_put_started(struct buf *out, const struct record_started *record);
 void protocol_put_checkpoint(struct buf *out, const struct record_checkpoint *record);
@@ -359,6 +418,9 @@ int protocol_get_present(const struct frame *frame, struct frame_present *out);
 int protocol_get_data(const struct frame *frame, struct frame_data *out);
 int protocol_get_exited(const struct frame *frame, struct arena *arena, struct frame_exited *out);
 int protocol_get_note(const struct frame *frame, struct arena *arena, struct frame_note *out);
+int protocol_get_want(const struct frame *frame, struct arena *arena, struct frame_want *out);
+int protocol_get_get(const struct frame *frame, struct arena *arena, struct frame_get *out);
+int protocol_get_parcel(const struct frame *frame, struct arena *arena, struct frame_parcel *out);
 int protocol_get_identity(const struct frame *frame, struct arena *arena, struct record_identity *out);
 int protocol_get_started(const struct frame *frame, struct arena *arena, struct record_started *out);
 int protocol_get_checkpoint(const struct frame *frame, struct arena *arena, struct record_checkpoint *out);

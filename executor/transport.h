@@ -8,6 +8,7 @@
  *       agent listens at the other end; then any number of link_received; then, at any time, exactly one
  *       link_broken, after which the transport is closed and may be opened again. close asks for that
  *       link_broken. Bytes given to send are copied; they are given only between link_opened and link_broken.
+ *       When some of them were taken by the system, the transport says link_drained.
  */
 #ifndef EXECUTOR_TRANSPORT_H
 #define EXECUTOR_TRANSPORT_H

@@ -14,6 +14,7 @@
 #include "scheduler/foreground.h"
 #include "scheduler/owner.h"
 #include "scheduler/placement.h"
+#include "scheduler/source.h"
 
 struct arguments {
 	const char *target; /* file, or the run to resume */
@@ -178,13 +179,32 @@ static int own(void *context, const char *dag, uint64_t number, struct err *err)
 	return owner_take(ownership->home, dag, number, &ownership->fd, err);
 }
 
-static int create(struct store *store, const struct dag *dag, const char *params, struct arena *arena,
-		  uint64_t *run_out, int *owner_out, struct err *err)
+/* A run works with the files as they are now, whatever becomes of them. */
+static int take_source(const struct dag *dag, const char *home, struct arena *arena, struct source *out,
+		       struct err *err)
+{
+	const char *folder = dag->source;
+
+	if (folder == NULL)
+		return 0;
+	if (folder[0] != '/')
+		folder = arena_printf(arena, "%s/%s", dag->dir, folder);
+	if (source_take(folder, home, arena, out, err) < 0)
+		return err->code;
+	for (size_t i = 0; i < out->notes_count; i++)
+		fprintf(stderr, "stoker: source: %s\n", out->notes[i]);
+	return 0;
+}
+
+static int create(struct store *store, const struct dag *dag, const char *params, const struct source *source,
+		  struct arena *arena, uint64_t *run_out, int *owner_out, struct err *err)
 {
 	struct ownership ownership = { .home = store->home, .fd = -1 };
 	const struct store_new_run new_run = {
 		.dag = dag,
 		.params = params,
+		.source = source->digest,
+		.source_bytes = source->bytes,
 		.trigger = "manual",
 		.actor = command_actor(arena),
 		.origin = command_origin(arena),
@@ -216,6 +236,7 @@ static int run_new_one(const struct arguments *arguments, const struct settings 
 	struct dag *dag;
 	const char **values;
 	autofree char *params = NULL;
+	struct source source = { .digest = "" };
 	struct err err;
 	int rc;
 
@@ -230,7 +251,9 @@ static int run_new_one(const struct arguments *arguments, const struct settings 
 	params = params_json(dag, values);
 	rc = open_store(arena, store_out, &err);
 	if (rc == 0)
-		rc = create(*store_out, dag, params, arena, run_out, owner_out, &err);
+		rc = take_source(dag, (*store_out)->home, arena, &source, &err);
+	if (rc == 0)
+		rc = create(*store_out, dag, params, &source, arena, run_out, owner_out, &err);
 	dag_free(dag);
 	return rc < 0 ? command_fail(&err) : 0;
 }

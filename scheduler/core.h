@@ -123,6 +123,7 @@ enum action_kind {
 struct action {
 	enum action_kind kind;
 	const char *worker;   /* ORDER_* SAVE_WORKER_* */
+	bool keep;            /* ORDER_RELEASE: the run may be taken up again */
 	struct attempt_id id; /* ORDER_*, SAVE_METRIC, SAVE_OUTPUT, SAVE_EVENT (number 0, task UINT64_MAX: none) */
 	union {
 		struct run_row run;

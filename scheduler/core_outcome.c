@@ -34,9 +34,12 @@ void core_finish_run(struct core *core, struct run *run, struct actions *out)
 	for (size_t i = 0; i < core->workers_count; i++) {
 		struct attempt_id id = core_whole_run(run);
 
-		if (run->claims[i] == CLAIM_HELD)
-			core_order(out, ORDER_RELEASE, core->workers[i], &id)->epoch =
-				core->workers[i]->epoch;
+		if (run->claims[i] == CLAIM_HELD) {
+			struct action *release = core_order(out, ORDER_RELEASE, core->workers[i], &id);
+
+			release->epoch = core->workers[i]->epoch;
+			release->keep = to != RUN_SUCCEEDED;
+		}
 		run->claims[i] = CLAIM_NONE;
 	}
 	actions_add(out, ORDER_RUN_ENDED)->id = core_whole_run(run);

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/scope.h"
+#include "executor/courier.h"
 #include "executor/link.h"
 #include "executor/local.h"
 #include "scheduler/driver.h"
@@ -46,6 +47,7 @@ struct engine {
 	int64_t trouble_since_ms;    /* 0: all is well */
 	struct engine_worker *workers;
 	size_t workers_count;
+	struct courier *courier;
 	char scheduler[128];
 	uv_timer_t wake;     /* the core has something to do */
 	uv_timer_cb on_wake; /* its callback, which sets it again */
@@ -160,6 +162,7 @@ static void on_down(void *context, struct link *link, const char *why)
 {
 	struct engine *engine = context;
 
+	courier_on_down(engine->courier, link);
 	if (engine->stopping)
 		return;
 	log_warn("worker.disconnected", TEXT("worker", link_name(link)), TEXT("err", why));
@@ -283,6 +286,20 @@ static void on_note(void *context, struct link *link, const struct frame_note *s
 		engine->handler->on_note(engine->context, NULL, said->text);
 }
 
+static void on_want(void *context, struct link *link, const struct frame_want *want)
+{
+	struct engine *engine = context;
+
+	courier_on_want(engine->courier, link, want);
+}
+
+static void on_room(void *context, struct link *link)
+{
+	struct engine *engine = context;
+
+	courier_on_room(engine->courier, link);
+}
+
 static void on_log_trouble(void *context, struct link *link, const struct attempt_id *id, const char *why)
 {
 	struct engine *engine = context;
@@ -324,6 +341,8 @@ static const struct link_handler link_handler = {
 	.on_exited = on_exited,
 	.on_collected = on_collected,
 	.on_note = on_note,
+	.on_want = on_want,
+	.on_room = on_room,
 	.on_log_trouble = on_log_trouble,
 	.log_path = log_path,
 };
@@ -427,7 +446,7 @@ static void carry_out(void *context, const struct action *order)
 		link_forget(worker->link, &order->id);
 		break;
 	case ORDER_RELEASE:
-		link_release(worker->link, order->id.run, order->epoch);
+		link_release(worker->link, order->id.run, order->epoch, order->keep);
 		break;
 	default:
 		break;
@@ -643,11 +662,13 @@ static void add_worker(struct engine *engine, const struct settings_worker *sett
 static int open_workers(struct engine *engine, const struct settings *settings, struct err *err)
 {
 	char agent[PATH_MAX], host[64] = "";
+	autofree char *parcels = mem_printf("%s/parcels", engine->store->home);
 
 	if (engine_find_agent(agent, sizeof agent, err) < 0)
 		return err->code;
 	gethostname(host, sizeof host - 1);
 	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
+	engine->courier = courier_new(parcels);
 	engine->workers = mem_array(settings->workers_count + 1, sizeof *engine->workers);
 	for (size_t i = 0; i < settings->workers_count; i++) {
 		const struct settings_worker *worker = &settings->workers[i];
@@ -749,6 +770,7 @@ void engine_stop(struct engine *engine)
 
 void engine_free(struct engine *engine)
 {
+	courier_free(engine->courier);
 	driver_fini(&engine->driver);
 	core_free(engine->core);
 	store_close(engine->side);

@@ -203,16 +203,41 @@ static void split_devices(const char *list, struct arena *arena, struct spec *ou
 	}
 }
 
+static bool has_source(const struct run *run)
+{
+	return run->row.source != NULL && run->row.source[0] != '\0';
+}
+
+static const char *join(const char *base, const char *path, struct arena *arena)
+{
+	while (strncmp(path, "./", 2) == 0)
+		path += 2;
+	if (path[0] == '/' || strcmp(base, ".") == 0)
+		return path;
+	return strcmp(path, ".") == 0 ? base : arena_printf(arena, "%s/%s", base, path);
+}
+
 const char *launch_workdir(const struct run *run, const char *workdir, struct arena *arena)
 {
-	const char *base = run->dag->dir == NULL ? "/" : run->dag->dir;
+	const char *base = has_source(run) ? "." : run->dag->dir == NULL ? "/" : run->dag->dir;
 
 	if (run->dag->workdir != NULL)
-		base = run->dag->workdir[0] == '/' ? run->dag->workdir
-						   : arena_printf(arena, "%s/%s", base, run->dag->workdir);
-	if (workdir == NULL)
-		return base;
-	return workdir[0] == '/' ? workdir : arena_printf(arena, "%s/%s", base, workdir);
+		base = join(base, run->dag->workdir, arena);
+	return workdir == NULL ? base : join(base, workdir, arena);
+}
+
+static void add_provisions(const struct run *run, struct arena *arena, struct spec *out)
+{
+	if (!has_source(run))
+		return;
+	out->provisions = arena_alloc(arena, sizeof *out->provisions);
+	out->provisions[out->provisions_count++] = (struct spec_provision){
+		.kind = PROVISION_SOURCE,
+		.digest = run->row.source,
+		.bytes = run->row.source_bytes,
+		.path = "",
+		.name = "",
+	};
 }
 
 int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec *out, struct err *err)
@@ -247,6 +272,7 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 	if (build_command(step, &scope, out, err) < 0 || build_env(attempt, &scope, out, err) < 0)
 		return err->code;
 	split_devices(attempt->row.devices, arena, out);
+	add_provisions(task->run, arena, out);
 	out->candidates_count = ledger_candidates(&task->ledger, attempt->row.worker, arena,
 						  &out->candidates);
 	return 0;

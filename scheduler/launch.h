@@ -13,7 +13,7 @@
 /* Fills `out`, whose texts live in `arena` or in the run. ERR_INVALID when a reference cannot be expanded. */
 int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec *out, struct err *err);
 
-/* The folder that a step works in, absolute. */
+/* The folder that a step works in: absolute, or in the run's copy of its source (".": that). */
 const char *launch_workdir(const struct run *run, const char *workdir, struct arena *arena);
 
 #endif

@@ -24,6 +24,7 @@ libscheduler_a_SOURCES = \
 	scheduler/run.c scheduler/run.h \
 	scheduler/settings.c scheduler/settings.h \
 	scheduler/run_rows.c \
+	scheduler/source.c scheduler/source.h \
 	scheduler/store.c scheduler/store.h scheduler/store_parts.h \
 	scheduler/store_run.c \
 	scheduler/store_save.c \

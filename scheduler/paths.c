@@ -12,6 +12,11 @@ const char *paths_owner(struct arena *arena, const char *home, const char *dag, 
 	return arena_printf(arena, "%s/runs/%s/%" PRIu64 "/owner", home, dag, number);
 }
 
+const char *paths_parcels(struct arena *arena, const char *home)
+{
+	return arena_printf(arena, "%s/parcels", home);
+}
+
 const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
 		      const char *task, uint32_t attempt)
 {

@@ -13,6 +13,7 @@
 
 const char *paths_run_dir(struct arena *arena, const char *home, const char *dag, uint64_t number);
 const char *paths_owner(struct arena *arena, const char *home, const char *dag, uint64_t number);
+const char *paths_parcels(struct arena *arena, const char *home);
 const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
 		      const char *task, uint32_t attempt);
 

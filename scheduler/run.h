@@ -35,6 +35,8 @@ struct run_row {
 	int64_t ended_wall_ms;
 	int64_t cancel_wall_ms; /* asked to cancel; 0: not */
 	const char *params;     /* JSON object: name to text */
+	const char *source;     /* digest of its snapshot; NULL or empty: none */
+	uint64_t source_bytes;  /* of that parcel */
 };
 
 #endif

@@ -40,6 +40,8 @@ CREATE TABLE run (
 	ended_ms INTEGER NOT NULL DEFAULT 0,
 	cancel_ms INTEGER NOT NULL DEFAULT 0,
 	params TEXT NOT NULL DEFAULT '{}',
+	source TEXT NOT NULL DEFAULT '',    -- parcels/<digest>, the snapshot it works with; empty: none
+	source_bytes INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (dag, number)
 ) STRICT;
 -- Lists are read newest first, also of one state and of one DAG: see statements_view.def.

@@ -67,6 +67,8 @@ struct store_new_run {
 	const char *trigger;
 	const char *actor;
 	const char *origin;
+	const char *source; /* digest of the snapshot; NULL: none */
+	uint64_t source_bytes;
 	int64_t scheduled_for_wall_ms;
 	int64_t wall_ms;
 	/* Called before anybody can see the run; NULL: nothing. What it returns below 0 undoes it all. */

@@ -59,6 +59,8 @@ static int add_run(struct store *store, const struct store_new_run *new_run, int
 	sqlite3_bind_int64(stmt, 7, new_run->scheduled_for_wall_ms);
 	sqlite3_bind_int64(stmt, 8, new_run->wall_ms);
 	store_bind_text(stmt, 9, new_run->params);
+	store_bind_text(stmt, 10, new_run->source);
+	sqlite3_bind_int64(stmt, 11, (int64_t)new_run->source_bytes);
 	rc = store_step_row(store, stmt, "make a run", err);
 	if (rc < 0)
 		return rc;
@@ -207,6 +209,8 @@ static int load_run_row(struct store *store, uint64_t id, struct run **run_out, 
 	rc = parse_stored_dag((const char *)sqlite3_column_text(stmt, 14),
 			      (const char *)sqlite3_column_text(stmt, 15),
 			      (size_t)sqlite3_column_bytes(stmt, 15), &dag, err);
+	row.source = store_column_text(stmt, 16, &arena);
+	row.source_bytes = (uint64_t)sqlite3_column_int64(stmt, 17);
 	sqlite3_reset(stmt);
 	if (rc < 0) {
 		arena_fini(&arena);

@@ -10,6 +10,7 @@ libagent_a_SOURCES = \
 	executor/agent/files.c executor/agent/files.h \
 	executor/agent/follow.c executor/agent/follow.h \
 	executor/agent/helper.c executor/agent/helper.h \
+	executor/agent/install.c executor/agent/install.h \
 	executor/agent/json.c executor/agent/json.h \
 	executor/agent/layout.c executor/agent/layout.h \
 	executor/agent/metrics.c executor/agent/metrics.h \
@@ -18,7 +19,9 @@ libagent_a_SOURCES = \
 	executor/agent/outputs.c executor/agent/outputs.h \
 	executor/agent/place.c executor/agent/place.h \
 	executor/agent/process.c executor/agent/process.h \
+	executor/agent/provision.c executor/agent/provision.h \
 	executor/agent/root.c executor/agent/root.h \
+	executor/agent/rundir.c executor/agent/rundir.h \
 	executor/agent/seal.c executor/agent/seal.h \
 	executor/agent/session.c executor/agent/session.h \
 	executor/agent/spare.c executor/agent/spare.h \
@@ -39,7 +42,10 @@ agent_files = executor/agent/main.c $(libagent_a_SOURCES) \
 	common/list.h \
 	common/machine.c common/machine.h \
 	common/mem.c common/mem.h \
-	common/scope.h
+	common/pack.c common/pack.h \
+	common/parcel.c common/parcel.h \
+	common/scope.h \
+	common/unpack.c common/unpack.h
 
 # One command for all of it: it is small, and no object of it may meet those of the other compiler.
 stoker-agent: $(agent_files)

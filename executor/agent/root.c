@@ -15,6 +15,7 @@
 #include "common/scope.h"
 #include "executor/agent/files.h"
 #include "executor/agent/place.h"
+#include "executor/agent/rundir.h"
 
 enum {
 	REMOVE_HERE_BYTES = 16 * 1024 * 1024,
@@ -78,7 +79,7 @@ static int probe(const char *root, struct arena *arena, const char **warning_out
 int root_open(const char *path, struct arena *arena, char **absolute_out, const char **warning_out,
 	      struct err *err)
 {
-	static const char *const folders[] = { "attempts", "epochs", "tasks" };
+	static const char *const folders[] = { "attempts", "epochs", "parcels", "runs", "tasks" };
 	autofree char *absolute = NULL;
 	int rc;
 
@@ -132,14 +133,16 @@ static void remove_leftovers(struct arena *arena, const char *folder, char **nam
 
 void root_remove_leftovers(struct arena *arena)
 {
-	char **attempts, **tasks;
+	char **attempts, **tasks, **runs;
 	size_t attempts_count = root_list(arena, "attempts", ".", &attempts);
 	size_t tasks_count = root_list(arena, "tasks", ".", &tasks);
+	size_t runs_count = root_list(arena, "runs", "", &runs);
 
-	if (attempts_count + tasks_count <= 4 || fork() != 0)
+	if (attempts_count + tasks_count + runs_count <= 6 || fork() != 0)
 		return; /* nothing but . and .., or a child is at it */
 	remove_leftovers(arena, "attempts", attempts, attempts_count);
 	remove_leftovers(arena, "tasks", tasks, tasks_count);
+	rundir_remove_stale(arena);
 	_exit(0);
 }
 

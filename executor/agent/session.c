@@ -16,14 +16,18 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/parcel.h"
 #include "common/scope.h"
 #include "executor/agent/awake.h"
 #include "executor/agent/claim.h"
 #include "executor/agent/devices.h"
 #include "executor/agent/follow.h"
+#include "executor/agent/install.h"
 #include "executor/agent/oom.h"
 #include "executor/agent/process.h"
+#include "executor/agent/provision.h"
 #include "executor/agent/root.h"
+#include "executor/agent/rundir.h"
 #include "executor/agent/step.h"
 #include "executor/agent/supervise.h"
 
@@ -35,7 +39,15 @@ enum {
 };
 
 /* What epoll reports: one of these, or an attempt whose supervisor ended. */
-enum source { SOURCE_INPUT, SOURCE_OUTPUT, SOURCE_SIGNALS, SOURCE_INOTIFY, SOURCE_REPORTS, SOURCES };
+enum source {
+	SOURCE_INPUT,
+	SOURCE_OUTPUT,
+	SOURCE_SIGNALS,
+	SOURCE_INOTIFY,
+	SOURCE_REPORTS,
+	SOURCE_PROVISION,
+	SOURCES
+};
 static char sources[SOURCES];
 
 struct session {
@@ -54,6 +66,7 @@ struct session {
 	struct arena arena; /* of the frame at hand */
 	struct follow_set set;
 	struct spares spares;
+	struct provision_set provision;
 	uint64_t oom_seen;
 	int64_t oom_seen_ms;
 };
@@ -91,7 +104,7 @@ static void on_hello(struct session *s, const struct frame *frame)
 		return;
 	}
 	memcpy(s->home, hello.home, sizeof s->home);
-	s->set.home = s->home;
+	s->set.home = s->provision.home = s->home;
 	uname(&system);
 	devices_find(&s->arena, &devices);
 	welcome = (struct frame_welcome){
@@ -160,6 +173,7 @@ static void on_claim(struct session *s, const struct frame *frame)
 		give_up(s, "run %" PRIu64 " cannot be claimed: %s", claim.run, err.text);
 		return;
 	} else {
+		rundir_claim(s->home, claim.run);
 		find_present(s, claim.run);
 	}
 	protocol_put_claim(outbox_control(&s->out), FRAME_INVENTORY, &claim);
@@ -174,20 +188,34 @@ static const char *check_spec(const struct spec *spec)
 	if (spec->grace_ms < 0 || spec->timeout_ms < 0 || spec->stall_ms < 0 || spec->settle_ms < 0 ||
 	    spec->keep < 0)
 		return "a limit is negative";
+	for (size_t i = 0; i < spec->provisions_count; i++) {
+		const char *wrong = install_check(&spec->provisions[i]);
+
+		if (wrong != NULL)
+			return wrong;
+		if (spec->workdir[0] != '/' && strcmp(spec->workdir, ".") != 0 &&
+		    !parcel_path_valid(spec->workdir))
+			return "its workdir leads out of the folder of the run";
+	}
 	return NULL;
 }
 
-static void not_started(struct session *s, struct follow *follow, int sys_errno, const char *text)
+static void fail_start(struct session *s, struct follow *follow, bool transient, const char *text)
 {
 	struct record_exit exit = {
 		.kind = EXIT_NOT_STARTED,
 		.reason = REASON_NOT_STARTED,
-		.transient = step_error_is_transient(sys_errno),
+		.transient = transient,
 		.ended_wall_ms = clock_wall_ms(),
 		.text = text,
 	};
 
 	follow_fail(&s->set, follow, &exit);
+}
+
+static void not_started(struct session *s, struct follow *follow, int sys_errno, const char *text)
+{
+	fail_start(s, follow, step_error_is_transient(sys_errno), text);
 }
 
 /* A kill by the kernel counts as the step's if it came after this; a moment's imprecision does no harm. */
@@ -202,34 +230,21 @@ static uint64_t oom_before(struct session *s)
 	return s->oom_seen;
 }
 
-static void on_start(struct session *s, const struct frame *frame)
+/* All that it needs is in place. */
+static void start_supervisor(struct session *s, struct follow *follow, const struct frame *frame,
+			     struct spec *spec)
 {
 	struct supervise_plan plan = { .root = s->root, .home = s->home, .null_fd = s->null_fd };
-	struct follow *follow;
-	const char *wrong;
-	struct spec spec;
 	pid_t pid;
 
-	if (protocol_get_spec(frame, &s->arena, &spec) < 0) {
-		give_up(s, "a start is malformed");
-		return;
-	}
-	if (follow_find(&s->set, &spec.id) != NULL)
-		return; /* Said twice. */
-	follow = follow_add(&s->set, &spec.id);
-	follow_attach(&s->set, follow, 0, 0);
-	wrong = check_spec(&spec);
-	if (wrong != NULL) {
-		not_started(s, follow, 0, wrong);
-		return;
-	}
+	rundir_resolve(spec, s->root, s->home, &s->arena);
 	plan.frame = frame->body - (frame->whole_bytes - frame->body_bytes);
 	plan.frame_bytes = frame->whole_bytes;
-	plan.spec = &spec;
+	plan.spec = spec;
 	plan.report_fd = s->reports[1];
 	plan.oom_before = oom_before(s);
 	spare_take_attempt(&s->spares, plan.spare_attempt);
-	if (spec.fresh && spec.checkpoint_dir[0] == '\0')
+	if (spec->fresh && spec->checkpoint_dir[0] == '\0')
 		spare_take_task(&s->spares, plan.spare_task);
 	pid = fork();
 	if (pid == 0)
@@ -240,6 +255,49 @@ static void on_start(struct session *s, const struct frame *frame)
 	}
 	follow->supervisor = pid;
 	follow->is_child = true;
+}
+
+static void on_start(struct session *s, const struct frame *frame)
+{
+	struct follow *follow;
+	const char *wrong;
+	struct spec spec;
+
+	if (protocol_get_spec(frame, &s->arena, &spec) < 0) {
+		give_up(s, "a start is malformed");
+		return;
+	}
+	if (follow_find(&s->set, &spec.id) != NULL)
+		return; /* Said twice. */
+	follow = follow_add(&s->set, &spec.id);
+	follow_attach(&s->set, follow, 0, 0);
+	wrong = check_spec(&spec);
+	if (wrong != NULL)
+		not_started(s, follow, 0, wrong);
+	else if (provision_is_ready(&s->provision, &spec))
+		start_supervisor(s, follow, frame, &spec);
+	else
+		provision_wait(&s->provision, frame);
+}
+
+/* Starts that waited for what they need. */
+static void start_provided(struct session *s)
+{
+	struct provision_end end;
+
+	while (provision_next(&s->provision, &end)) {
+		struct follow *follow = follow_find(&s->set, &end.id);
+		struct frame frame;
+		struct spec spec;
+
+		if (follow != NULL && end.failed)
+			fail_start(s, follow, end.transient, end.text);
+		else if (follow != NULL && protocol_next(end.frame.data, end.frame.bytes, &frame, NULL) == 1 &&
+			 protocol_get_spec(&frame, &s->arena, &spec) == 0)
+			start_supervisor(s, follow, &frame, &spec);
+		buf_fini(&end.frame);
+		arena_reset(&s->arena);
+	}
 }
 
 static void on_report(struct session *s, const struct supervise_report *report)
@@ -282,6 +340,13 @@ static void on_stop(struct session *s, const struct frame *frame)
 		follow_note(&s->set, &stop.id, true, "asked to stop an attempt that is not here");
 	} else if (follow->state == FOLLOW_RUNNING) {
 		follow_stop(&s->set, follow, &stop);
+	} else if (follow->state == FOLLOW_STARTING && provision_cancel(&s->provision, &stop.id)) {
+		follow_fail(&s->set, follow,
+			    &(struct record_exit){ .kind = EXIT_NOT_STARTED,
+						   .reason = stop.reason,
+						   .stopped = true,
+						   .ended_wall_ms = clock_wall_ms(),
+						   .text = "stopped before it had started" });
 	} else if (follow->state == FOLLOW_STARTING) {
 		follow->stop_asked = true; /* passed on when it can be */
 		follow->stop = stop;
@@ -373,7 +438,18 @@ static void on_release(struct session *s, const struct frame *frame)
 		return;
 	}
 	spare_drop_all(&s->spares); /* a run that is over leaves nothing */
+	rundir_release(s->home, claim.run, claim.keep, &s->arena);
 	root_remove_empty_tasks(&s->arena, arena_printf(&s->arena, "%s-%" PRIu64 "-", s->home, claim.run));
+}
+
+static void on_parcel(struct session *s, const struct frame *frame)
+{
+	struct frame_parcel parcel;
+
+	if (protocol_get_parcel(frame, &s->arena, &parcel) < 0)
+		give_up(s, "a piece of a parcel is malformed");
+	else
+		provision_on_parcel(&s->provision, &parcel);
 }
 
 static void on_ping(struct session *s, const struct frame *frame)
@@ -419,6 +495,9 @@ static void on_frame(struct session *s, const struct frame *frame)
 		break;
 	case FRAME_PING:
 		on_ping(s, frame);
+		break;
+	case FRAME_PARCEL:
+		on_parcel(s, frame);
 		break;
 	default:
 		break; /* of a later version */
@@ -537,6 +616,8 @@ static void on_event(struct session *s, void *source, bool *input_out)
 		follow_on_inotify(&s->set);
 	else if (source == &sources[SOURCE_REPORTS])
 		read_reports(s);
+	else if (source == &sources[SOURCE_PROVISION])
+		provision_on_events(&s->provision);
 	else if (source != &sources[SOURCE_OUTPUT])
 		follow_on_pidfd(&s->set, source);
 }
@@ -544,15 +625,16 @@ static void on_event(struct session *s, void *source, bool *input_out)
 static void loop(struct session *s)
 {
 	struct epoll_event events[EVENTS];
-	int64_t poll_ms = AWAKE_NEVER;
+	int64_t poll_ms = AWAKE_NEVER, provision_ms = AWAKE_NEVER;
 
 	while (!s->done) {
 		int64_t now = awake_ms();
 		bool input = false;
+		int64_t due = awake_sooner(poll_ms, provision_ms);
 		int n = epoll_wait(s->epoll, events, EVENTS,
-				   poll_ms == AWAKE_NEVER ? -1
-				   : poll_ms <= now	  ? 0
-							  : (int)(poll_ms - now));
+				   due == AWAKE_NEVER ? -1
+				   : due <= now	      ? 0
+						      : (int)(due - now));
 
 		for (int i = 0; i < n; i++)
 			on_event(s, events[i].data.ptr, &input);
@@ -562,6 +644,8 @@ static void loop(struct session *s)
 		now = awake_ms();
 		if (poll_ms == AWAKE_NEVER || now >= poll_ms || n > 0)
 			poll_ms = follow_poll(&s->set, now);
+		provision_ms = provision_turn(&s->provision, now);
+		start_provided(s);
 		write_output(s);
 		if (!s->done && s->in.bytes > 0 && outbox_control_has_room(&s->out))
 			take_frames(s);
@@ -588,7 +672,8 @@ static int set_up_loop(struct session *s)
 	s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->null_fd < 0 || s->epoll < 0 || s->signals < 0 || pipe2(s->reports, O_CLOEXEC) < 0)
+	if (s->null_fd < 0 || s->epoll < 0 || s->signals < 0 || pipe2(s->reports, O_CLOEXEC) < 0 ||
+	    provision_set_init(&s->provision, &s->out) < 0)
 		return -1;
 	fcntl(s->reports[0], F_SETFL, O_NONBLOCK);
 	fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
@@ -599,7 +684,8 @@ static int set_up_loop(struct session *s)
 			       add_source(s, STDOUT_FILENO, 0, SOURCE_OUTPUT) < 0 ||
 			       add_source(s, s->signals, EPOLLIN, SOURCE_SIGNALS) < 0 ||
 			       add_source(s, s->set.inotify, EPOLLIN, SOURCE_INOTIFY) < 0 ||
-			       add_source(s, s->reports[0], EPOLLIN, SOURCE_REPORTS) < 0
+			       add_source(s, s->reports[0], EPOLLIN, SOURCE_REPORTS) < 0 ||
+			       add_source(s, s->provision.epoll, EPOLLIN, SOURCE_PROVISION) < 0
 		       ? -1
 		       : 0;
 }
@@ -614,6 +700,7 @@ static void say_farewell(struct session *s)
 
 static void session_fini(struct session *s)
 {
+	provision_set_fini(&s->provision);
 	follow_set_fini(&s->set);
 	outbox_fini(&s->out);
 	buf_fini(&s->in);

@@ -94,6 +94,7 @@ static void set_own(struct environment *environment, const struct step_plan *pla
 		set(environment, files[i][0],
 		    arena_printf(environment->arena, "%s/%s", plan->folder, files[i][1]));
 	set(environment, "STOKER_FENCE", fence);
+	set(environment, "PWD", plan->spec->workdir);
 	set(environment, "CUDA_VISIBLE_DEVICES", join_devices(plan->spec, environment->arena));
 }
 

@@ -17,6 +17,7 @@
 #include "executor/agent/family.h"
 #include "executor/agent/files.h"
 #include "executor/agent/place.h"
+#include "executor/agent/rundir.h"
 #include "executor/agent/spool.h"
 #include "executor/agent/title.h"
 #include "executor/agent/watch.h"
@@ -238,6 +239,8 @@ _Noreturn void sweep_run(const struct sweep_plan *plan)
 	 * A spec that is cut stands for a reboot: within one boot it is whole before the attempt is visible.
 	 */
 	s.has_spec = spool_spec_read(s.dir, &s.arena, &s.spec, &s.identity, &err) == 0;
+	if (s.has_spec)
+		rundir_resolve(&s.spec, plan->root, plan->home, &s.arena);
 	s.same_boot = s.has_spec && strcmp(s.identity.boot_id, process_boot_id()) == 0;
 	if (s.same_boot && process_lives((pid_t)s.identity.pid, (uint64_t)s.identity.start_ticks))
 		_exit(0); /* It is not for us to judge. */

@@ -13,14 +13,16 @@ import time
 VERSION = 1
 PATIENCE = float(os.environ.get("STOKER_TEST_PATIENCE", "60"))
 
-HELLO, CLAIM, START, STOP, ATTACH, STORED, FORGET, RELEASE, PING = range(1, 10)
-WELCOME, PRESENT, INVENTORY, DATA, EXITED, PONG, NOTE = range(32, 39)
+HELLO, CLAIM, START, STOP, ATTACH, STORED, FORGET, RELEASE, PING, PARCEL, GET = range(1, 12)
+WELCOME, PRESENT, INVENTORY, DATA, EXITED, PONG, NOTE, WANT, PARCEL_BACK = range(32, 41)
 IDENTITY, STARTED, CHECKPOINT, METRIC, SAMPLE, OUTPUT, RNOTE, STOPPING, EXIT = range(64, 73)
 
 REASONS = ["", "exit", "signal", "timeout", "stalled", "oom", "checkpointed", "preempted", "worker_rebooted",
            "worker_lost", "supervisor_lost", "not_started", "canceled", "upstream"]
 KINDS = ["code", "signal", "not_started", "lost"]
 EVENTS = ["complete", "removed", "broken", "ignored"]
+PROVISIONS = ["source", "artifacts", "checkpoint"]
+WINDOW = 4 << 20
 
 
 def varint(value):
@@ -208,6 +210,12 @@ class Agent:
         self.input = bytearray()
         self.eof = False
         self.epochs = {}
+        self.wants = []      # every one, as it came
+        self.parcels = {}    # served on demand, by digest
+        self.serving = {}    # digest: [sent, stored]
+        self.piece = 100000
+        self.served = 0      # bytes, all in all
+        self.serve_max = None  # no more than so many
         if greet:
             self.send(HELLO, (1, VERSION), (2, home), (3, "a test"))
             self.until(lambda: self.welcome is not None, "a welcome")
@@ -250,6 +258,11 @@ class Agent:
                 inner += field(4, 1)
             fields.append((24, inner))
         fields += [(25, device) for device in options.get("devices", [])]
+        for kind, parcel, more in options.get("provisions", []):
+            inner = field(1, PROVISIONS.index(kind)) + field(2, parcel.digest) + field(3, len(parcel.stream))
+            for tag, value in zip((4, 5, 6), (more.get("task", 0), more.get("path", ""), more.get("name", ""))):
+                inner += field(tag, value)
+            fields.append((30, inner))
         return encode(START, fields)
 
     def start(self, ident, argv, **options):
@@ -269,8 +282,8 @@ class Agent:
     def forget(self, ident):
         self.send(FORGET, (1, ident[0]), (2, ident[1]), (3, ident[2]))
 
-    def release(self, run, epoch=1):
-        self.send(RELEASE, (1, run), (2, epoch))
+    def release(self, run, epoch=1, keep=False):
+        self.send(RELEASE, (1, run), (2, epoch), (5, keep))
 
     def ping(self, number):
         self.send(PING, (1, number))
@@ -320,6 +333,38 @@ class Agent:
             self.pongs.append(fields.number(1))
         elif kind == NOTE:
             self.notes.append(fields.text(5))
+        elif kind == WANT:
+            self._want(fields)
+
+    def _want(self, fields):
+        digest, offset, begin = fields.text(4), fields.number(5), fields.number(6) != 0
+        self.wants.append((digest, offset, begin, PROVISIONS[fields.number(7)], fields.number(8), fields.text(9)))
+        if digest not in self.parcels:
+            return
+        state = self.serving.setdefault(digest, [0, 0])
+        if begin:
+            state[0] = offset
+        state[1] = offset
+        self.serve(digest)
+
+    def serve(self, digest):
+        """Sends what the window allows."""
+        stream, state = self.parcels[digest].stream, self.serving[digest]
+        while state[0] < min(len(stream), state[1] + WINDOW):
+            n = min(self.piece, len(stream) - state[0], state[1] + WINDOW - state[0])
+            if self.serve_max is not None:
+                n = min(n, self.serve_max - self.served)
+                if n <= 0:
+                    return
+            self.send_piece(digest, state[0], stream[state[0]:state[0] + n], len(stream))
+            state[0] += n
+            self.served += n
+
+    def send_piece(self, digest, offset, data, total):
+        self.send(PARCEL, (4, digest), (5, offset), (6, total), (7, bytes(data)))
+
+    def cannot(self, digest, text, transient=False):
+        self.send(PARCEL, (4, digest), (8, text), (9, transient))
 
     def receive(self, seconds):
         """Takes what comes within that time; False when nothing did."""
@@ -401,6 +446,34 @@ class Agent:
 
     def checkpoints_of(self, run, task):
         return os.path.join(self.root, "tasks", "%s-%d-%d" % (self.home, run, task), "checkpoints")
+
+
+class Parcel:
+    """Files as common/parcel.h packs them: {path: bytes, None for a folder, or ("->", target)}."""
+
+    def __init__(self, files, damage=None):
+        import hashlib
+        entries = dict(files)
+        for path in files:
+            while "/" in path:
+                path = path.rsplit("/", 1)[0]
+                entries.setdefault(path, None)
+        manifest, contents = b"stoker-parcel 1\n", b""
+        for path, what in sorted(entries.items(), key=lambda item: item[0].encode()):
+            name = path.encode() + b"\0"
+            if what is None:
+                manifest += b"d " + name
+            elif isinstance(what, tuple):
+                manifest += b"l " + name + what[1].encode() + b"\0"
+            else:
+                kind = b"x" if what.startswith(b"#!") else b"f"
+                manifest += b"%s %d %s " % (kind, len(what), hashlib.sha256(what).hexdigest().encode()) + name
+                contents += what
+        self.manifest = manifest
+        self.digest = hashlib.sha256(manifest).hexdigest()
+        self.stream = struct.pack("<Q", len(manifest)) + manifest + contents
+        if damage is not None:
+            self.stream = self.stream[:damage] + bytes([self.stream[damage] ^ 1]) + self.stream[damage + 1:]
 
 
 # --- telling stories -------------------------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ static void decode(const struct frame *frame, struct arena *arena)
 		struct record_output output;
 		struct record_stopping stopping;
 		struct record_exit exit;
+		struct frame_want want;
+		struct frame_get get;
+		struct frame_parcel parcel;
 	} out;
 
 	protocol_get_hello(frame, arena, &out.hello);
@@ -66,6 +69,9 @@ static void decode(const struct frame *frame, struct arena *arena)
 	protocol_get_output(frame, arena, &out.output);
 	protocol_get_stopping(frame, &out.stopping);
 	protocol_get_exit(frame, arena, &out.exit);
+	protocol_get_want(frame, arena, &out.want);
+	protocol_get_get(frame, arena, &out.get);
+	protocol_get_parcel(frame, arena, &out.parcel);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
@@ -91,6 +97,7 @@ static void put_samples(struct buf *out)
 {
 	const char *words[] = { "python3", "train.py", NULL };
 	struct spec_checkpoint candidate = { "epoch-1", "abcd", 3, false };
+	struct spec_provision provision = { PROVISION_CHECKPOINT, "abcd", 3, 4, "p", "n" };
 	struct device device = { "GPU-1", "sim", 1 };
 	struct spec spec = { .id = { 1, 2, 3 },
 			     .argv = words,
@@ -101,7 +108,9 @@ static void put_samples(struct buf *out)
 			     .candidates = &candidate,
 			     .candidates_count = 1,
 			     .devices = words,
-			     .devices_count = 2 };
+			     .devices_count = 2,
+			     .provisions = &provision,
+			     .provisions_count = 1 };
 
 	protocol_put_hello(out, &(struct frame_hello){ .version = 1, .home = "abc", .scheduler = "s" });
 	protocol_put_spec(out, &spec);
@@ -109,6 +118,10 @@ static void put_samples(struct buf *out)
 			     &(struct frame_welcome){ .host = "h", .devices = &device, .devices_count = 1 });
 	protocol_put_data(out,
 			  &(struct frame_data){ .bytes = (const uint8_t *)"log", .n = 3, .offset = 70000 });
+	protocol_put_want(out, &(struct frame_want){ .digest = "d", .offset = 70000, .begin = true });
+	protocol_put_get(out, &(struct frame_get){ .digest = "d", .path = "p", .name = "n", .run = 4 });
+	protocol_put_parcel(out, FRAME_PARCEL,
+			    &(struct frame_parcel){ .digest = "d", .bytes = (const uint8_t *)"xyz", .n = 3 });
 	protocol_put_exited(out, &(struct frame_exited){ .exit = { .kind = EXIT_LOST, .text = "gone" } });
 	protocol_put_checkpoint(out, &(struct record_checkpoint){ .name = "n", .digest = "d", .step = 9 });
 }

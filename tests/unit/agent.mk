@@ -50,6 +50,7 @@ endif
 agent_stories = \
 	tests/e2e/test_agent.py \
 	tests/e2e/test_agent_checkpoints.py \
+	tests/e2e/test_agent_parcels.py \
 	tests/e2e/test_agent_stops.py
 TESTS += $(agent_stories)
 EXTRA_DIST += $(agent_stories) tests/e2e/agentclient.py

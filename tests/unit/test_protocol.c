@@ -26,6 +26,8 @@ static void put_full_spec(struct buf *out)
 	const char *devices[] = { "GPU-1", "GPU-2", NULL };
 	struct spec_checkpoint candidates[] = { { "epoch-2", "abcd", 10, false },
 						{ "epoch-1", "ef", 0, true } };
+	struct spec_provision provisions[] = { { PROVISION_SOURCE, "0a", 77, 0, "", "" },
+					       { PROVISION_CHECKPOINT, "0b", 1, 5, "out", "epoch-2" } };
 	struct spec spec = {
 		.id = id,
 		.epoch = 9,
@@ -49,6 +51,8 @@ static void put_full_spec(struct buf *out)
 		.candidates_count = 2,
 		.devices = devices,
 		.devices_count = 2,
+		.provisions = provisions,
+		.provisions_count = 2,
 	};
 
 	protocol_put_spec(out, &spec);
@@ -79,6 +83,49 @@ static void spec_comes_back_as_it_was(void **state)
 	assert_string_equal(spec.candidates[0].name, "epoch-2");
 	assert_true(spec.candidates[1].quarantined);
 	assert_string_equal(spec.devices[1], "GPU-2");
+	assert_int_equal(spec.provisions_count, 2);
+	assert_string_equal(spec.provisions[0].digest, "0a");
+	assert_int_equal(spec.provisions[0].bytes, 77);
+	assert_int_equal(spec.provisions[1].kind, PROVISION_CHECKPOINT);
+	assert_int_equal(spec.provisions[1].task, 5);
+	assert_string_equal(spec.provisions[1].path, "out");
+	assert_string_equal(spec.provisions[1].name, "epoch-2");
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
+static void parcels_come_back_as_they_were(void **state)
+{
+	struct frame_want want = { "0a", UINT64_MAX, true, id, PROVISION_ARTIFACTS, 4, "n" }, want_back;
+	struct frame_get get = { "0b", 9, true, 1, 2, PROVISION_CHECKPOINT, "p", "n" }, get_back;
+	struct frame_parcel parcel = { "0c", 5, 8, (const uint8_t *)"xyz", 3, "", false }, parcel_back;
+	struct buf buf = { 0 };
+	struct arena arena = { 0 };
+	struct frame frame;
+
+	(void)state;
+	protocol_put_want(&buf, &want);
+	frame = only_frame(&buf);
+	assert_int_equal(protocol_get_want(&frame, &arena, &want_back), 0);
+	assert_memory_equal(&want_back.id, &id, sizeof id);
+	assert_string_equal(want_back.digest, "0a");
+	assert_true(want_back.offset == UINT64_MAX && want_back.begin && want_back.task == 4);
+	assert_int_equal(want_back.kind, PROVISION_ARTIFACTS);
+	buf_clear(&buf);
+	protocol_put_get(&buf, &get);
+	frame = only_frame(&buf);
+	assert_int_equal(protocol_get_get(&frame, &arena, &get_back), 0);
+	assert_true(get_back.offset == 9 && get_back.begin && get_back.run == 1 && get_back.task == 2);
+	assert_string_equal(get_back.path, "p");
+	assert_string_equal(get_back.name, "n");
+	buf_clear(&buf);
+	protocol_put_parcel(&buf, FRAME_PARCEL_BACK, &parcel);
+	frame = only_frame(&buf);
+	assert_int_equal(frame.type, FRAME_PARCEL_BACK);
+	assert_int_equal(protocol_get_parcel(&frame, &arena, &parcel_back), 0);
+	assert_true(parcel_back.offset == 5 && parcel_back.total == 8 && parcel_back.n == 3);
+	assert_memory_equal(parcel_back.bytes, "xyz", 3);
+	assert_string_equal(parcel_back.text, "");
 	buf_fini(&buf);
 	arena_fini(&arena);
 }
@@ -232,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spec_comes_back_as_it_was),
+		cmocka_unit_test(parcels_come_back_as_they_were),
 		cmocka_unit_test(exit_record_comes_back_as_it_was),
 		cmocka_unit_test(checkpoint_without_step_reads_minus_one),
 		cmocka_unit_test(unknown_fields_are_passed_over),

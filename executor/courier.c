@@ -1,0 +1,211 @@
+#include "executor/courier.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/digest.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/parcel.h"
+#include "common/scope.h"
+
+enum {
+	PIECE_BYTES = 128 * 1024,
+	OUTGOING_MAX = 256, /* of one link: more is asked for by nobody in his right mind */
+};
+
+/* A parcel on its way to one agent. */
+struct outgoing {
+	struct list link;
+	struct link *to;
+	char digest[DIGEST_HEX_BYTES];
+	int fd;
+	uint64_t sent;
+	uint64_t stored; /* there, as it said last */
+	uint64_t total;
+};
+
+struct courier {
+	char *folder;
+	struct list outgoing; /* whose turn is next stands first */
+	uint8_t piece[PIECE_BYTES];
+};
+
+struct courier *courier_new(const char *folder)
+{
+	struct courier *courier = mem_zalloc(sizeof *courier);
+
+	courier->folder = mem_strdup(folder);
+	list_init(&courier->outgoing);
+	return courier;
+}
+
+static void free_outgoing(struct outgoing *outgoing)
+{
+	list_remove(&outgoing->link);
+	close(outgoing->fd);
+	free(outgoing);
+}
+
+void courier_free(struct courier *courier)
+{
+	if (courier == NULL)
+		return;
+	list_each (at, &courier->outgoing)
+		free_outgoing(list_entry(at, struct outgoing, link));
+	free(courier->folder);
+	free(courier);
+}
+
+/* --- out ------------------------------------------------------------------------------------------------ */
+
+static struct outgoing *find_outgoing(const struct courier *courier, const struct link *to,
+				      const char *digest, size_t *others_out)
+{
+	struct outgoing *found = NULL;
+
+	*others_out = 0;
+	list_each (at, &courier->outgoing) {
+		struct outgoing *outgoing = list_entry(at, struct outgoing, link);
+
+		if (outgoing->to != to)
+			continue;
+		*others_out += 1;
+		if (strcmp(outgoing->digest, digest) == 0)
+			found = outgoing;
+	}
+	return found;
+}
+
+static void refuse(struct link *to, const char *digest, bool transient, const char *text)
+{
+	log_error("parcel.refused", TEXT("worker", link_name(to)), TEXT("digest", digest), TEXT("err", text));
+	link_send_parcel(to, &(struct frame_parcel){ .digest = digest, .transient = transient, .text = text });
+}
+
+static struct outgoing *open_outgoing(struct courier *courier, struct link *to, const char *digest)
+{
+	autofree char *path = mem_printf("%s/%s", courier->folder, digest);
+	struct outgoing *outgoing;
+	struct err err = { 0 };
+	struct stat st;
+	int fd;
+
+	if (!parcel_digest_valid(digest)) {
+		refuse(to, digest, false, "that is no name of a parcel");
+		return NULL;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		err_errno(&err, "open %s", path);
+		refuse(to, digest, err.code != ERR_NOT_FOUND, err.text);
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	outgoing = mem_zalloc(sizeof *outgoing);
+	memcpy(outgoing->digest, digest, sizeof outgoing->digest);
+	outgoing->to = to;
+	outgoing->fd = fd;
+	outgoing->total = (uint64_t)st.st_size;
+	list_append(&courier->outgoing, &outgoing->link);
+	return outgoing;
+}
+
+static uint64_t allowance(const struct outgoing *outgoing)
+{
+	uint64_t end = outgoing->stored + PROTOCOL_WINDOW_BYTES;
+
+	end = end < outgoing->total ? end : outgoing->total;
+	return end > outgoing->sent ? end - outgoing->sent : 0;
+}
+
+void courier_on_want(struct courier *courier, struct link *link, const struct frame_want *want)
+{
+	size_t others;
+	struct outgoing *outgoing = find_outgoing(courier, link, want->digest, &others);
+
+	if (outgoing == NULL && !want->begin)
+		return; /* about one that it was told cannot be had */
+	if (outgoing == NULL && others >= OUTGOING_MAX) {
+		refuse(link, want->digest, true, "too many at once");
+		return;
+	}
+	if (outgoing == NULL)
+		outgoing = open_outgoing(courier, link, want->digest);
+	if (outgoing == NULL)
+		return;
+	outgoing->stored = want->offset;
+	if (want->begin || outgoing->sent < want->offset)
+		outgoing->sent = want->offset;
+	if (allowance(outgoing) > 0)
+		link_ask_room(link, true);
+}
+
+static struct outgoing *next_in_turn(struct courier *courier, const struct link *to)
+{
+	list_each (at, &courier->outgoing) {
+		struct outgoing *outgoing = list_entry(at, struct outgoing, link);
+
+		if (outgoing->to != to || allowance(outgoing) == 0)
+			continue;
+		list_remove(&outgoing->link);
+		list_append(&courier->outgoing, &outgoing->link);
+		return outgoing;
+	}
+	return NULL;
+}
+
+static void send_piece(struct courier *courier, struct outgoing *outgoing)
+{
+	uint64_t max = allowance(outgoing);
+	ssize_t n;
+
+	do {
+		n = pread(outgoing->fd, courier->piece, max < PIECE_BYTES ? (size_t)max : PIECE_BYTES,
+			  (off_t)outgoing->sent);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		refuse(outgoing->to, outgoing->digest, true, n < 0 ? strerror(errno) : "it was cut here");
+		free_outgoing(outgoing);
+		return;
+	}
+	link_send_parcel(outgoing->to, &(struct frame_parcel){ .digest = outgoing->digest,
+							       .offset = outgoing->sent,
+							       .total = outgoing->total,
+							       .bytes = courier->piece,
+							       .n = (size_t)n });
+	outgoing->sent += (uint64_t)n;
+	/* Should some of it get lost on the other side, it says so with a new beginning. */
+	if (outgoing->sent == outgoing->total)
+		free_outgoing(outgoing);
+}
+
+void courier_on_room(struct courier *courier, struct link *link)
+{
+	while (link_has_room(link)) {
+		struct outgoing *outgoing = next_in_turn(courier, link);
+
+		if (outgoing == NULL) {
+			link_ask_room(link, false);
+			return;
+		}
+		send_piece(courier, outgoing);
+	}
+}
+
+void courier_on_down(struct courier *courier, const struct link *link)
+{
+	list_each (at, &courier->outgoing) {
+		struct outgoing *outgoing = list_entry(at, struct outgoing, link);
+
+		if (outgoing->to == link)
+			free_outgoing(outgoing);
+	}
+}
