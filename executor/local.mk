@@ -11,7 +11,14 @@ libexecutor_a_SOURCES = \
 	executor/link.c executor/link.h \
 	executor/local.c executor/local.h \
 	executor/protocol.c executor/protocol.h \
-	executor/ssh_target.h \
+	executor/queue.h \
+	executor/ssh.c executor/ssh.h \
+	executor/ssh_channel.c executor/ssh_channel.h \
+	executor/ssh_dial.c executor/ssh_dial.h \
+	executor/ssh_resolve.c executor/ssh_resolve.h \
+	executor/ssh_session.c executor/ssh_session.h \
+	executor/ssh_target.c executor/ssh_target.h \
+	executor/stream.h \
 	executor/transport.h
 
 include executor/agent/local.mk

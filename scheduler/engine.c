@@ -16,8 +16,10 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "executor/courier.h"
+#include "executor/deploy.h"
 #include "executor/link.h"
 #include "executor/local.h"
+#include "executor/ssh.h"
 #include "scheduler/driver.h"
 #include "scheduler/paths.h"
 #include "scheduler/writer.h"
@@ -48,6 +50,7 @@ struct engine {
 	struct engine_worker *workers;
 	size_t workers_count;
 	struct courier *courier;
+	struct deploy deploy; /* the agents at hand, where there is a worker to put one on */
 	char scheduler[128];
 	uv_timer_t wake;     /* the core has something to do */
 	uv_timer_cb on_wake; /* its callback, which sets it again */
@@ -640,10 +643,13 @@ int engine_find_agent(char *path, size_t path_bytes, struct err *err)
 		       STOKER_AGENT_PATH);
 }
 
-static struct transport *make_transport(struct engine *engine, const char *agent)
+static struct transport *make_transport(struct engine *engine, const struct settings_worker *worker,
+					const char *agent)
 {
 	autofree char *root = NULL;
 
+	if (worker->terms.remote)
+		return ssh_new(engine->loop, &worker->target, &engine->deploy);
 	root = mem_printf("%s/local", engine->store->home);
 	return local_new(engine->loop, agent, root);
 }
@@ -655,8 +661,16 @@ static void add_worker(struct engine *engine, const struct settings_worker *sett
 	core_add_worker(engine->core, settings->name);
 	core_set_terms(engine->core, settings->name, &settings->terms);
 	worker->remote = settings->terms.remote;
-	worker->link = link_new(engine->loop, settings->name, make_transport(engine, agent),
+	worker->link = link_new(engine->loop, settings->name, make_transport(engine, settings, agent),
 				engine->store->name, engine->scheduler, &link_handler, engine);
+}
+
+static bool has_remote(const struct settings *settings)
+{
+	for (size_t i = 0; i < settings->workers_count; i++)
+		if (settings->workers[i].terms.remote)
+			return true;
+	return false;
 }
 
 static int open_workers(struct engine *engine, const struct settings *settings, struct err *err)
@@ -669,12 +683,12 @@ static int open_workers(struct engine *engine, const struct settings *settings, 
 	gethostname(host, sizeof host - 1);
 	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
 	engine->courier = courier_new(parcels);
+	if (has_remote(settings) && deploy_find(&engine->deploy, agent, err) < 0)
+		return err->code;
 	engine->workers = mem_array(settings->workers_count + 1, sizeof *engine->workers);
 	for (size_t i = 0; i < settings->workers_count; i++) {
 		const struct settings_worker *worker = &settings->workers[i];
 
-		if (worker->terms.remote)
-			return err_set(err, ERR_INVALID, "worker %s: other machines come next", worker->name);
 		if ((worker->terms.remote || worker->terms.labels_count > 0) &&
 		    store_put_worker_labels(engine->side, worker->name, worker->terms.labels,
 					    worker->terms.labels_count, err) < 0)
@@ -775,6 +789,7 @@ void engine_free(struct engine *engine)
 	core_free(engine->core);
 	store_close(engine->side);
 	store_close(engine->store);
+	deploy_fini(&engine->deploy);
 	free(engine->workers);
 	free(engine);
 }

@@ -18,3 +18,9 @@ e2e_stories = \
 	tests/e2e/test_store_faults.py
 TESTS += $(e2e_stories)
 EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/lab.py tests/e2e/labinside.py
+
+# Drives the ssh transport without a scheduler above it.
+check_PROGRAMS += tests/e2e/ssh_probe
+tests_e2e_ssh_probe_SOURCES = tests/e2e/ssh_probe.c
+tests_e2e_ssh_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+tests_e2e_ssh_probe_LDADD = libexecutor.a libcommon.a $(UV_LIBS) $(SSH_LIBS)

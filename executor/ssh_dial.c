@@ -1,0 +1,529 @@
+#include "executor/ssh_dial.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/scope.h"
+#include "executor/ssh_resolve.h"
+
+enum {
+	STACK_BYTES = 1024 * 1024,
+	KEEPALIVE_IDLE_S = 15,
+	KEEPALIVE_INTERVAL_S = 5,
+	KEEPALIVE_COUNT = 4,
+	USER_TIMEOUT_MS = 30000, /* sent and not acknowledged for so long: the connection is dead */
+	UNSENT_BYTES = 256 * 1024,
+};
+
+struct ssh_dial {
+	struct arena arena;
+	struct ssh_target *target;
+	const char *command;
+	int cancel_fd;
+	struct ssh_dial_result result;
+
+	pthread_mutex_t mutex; /* of what follows */
+	uv_async_t *async;     /* NULL: given up */
+	bool done;
+};
+
+/* --- outcomes ------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static int fail(struct ssh_dial *dial, enum fault fault,
+						      const char *format, ...)
+{
+	va_list args;
+
+	dial->result.outcome = SSH_DIAL_FAILED;
+	dial->result.fault = fault;
+	va_start(args, format);
+	vsnprintf(dial->result.why, sizeof dial->result.why, format, args);
+	va_end(args);
+	return -1;
+}
+
+/* With libssh2 it cannot be done, for this reason: with openssh, or not at all. */
+static int need_openssh(struct ssh_dial *dial, enum fault fault, const char *reason)
+{
+	if (dial->target->choice == SSH_AUTO && ssh_is_installed()) {
+		dial->result.outcome = SSH_DIAL_OPENSSH;
+		snprintf(dial->result.reason, sizeof dial->result.reason, "%s", reason);
+		return -1;
+	}
+	return fail(dial, fault, "libssh2 %s cannot connect to it (%s): %s", ssh_session_library(), reason,
+		    dial->target->choice == SSH_LIBSSH2 ? "set 'transport: auto' or 'openssh'"
+							: "install the ssh program (openssh-client)");
+}
+
+/* --- connecting ----------------------------------------------------------------------------------------- */
+
+static void set_options(int fd)
+{
+	const struct {
+		int level, name, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
+		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS },
+		/* What waits for the network waits in our queue, where urgent frames still come first. */
+		{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(options); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
+}
+
+/* 0, or the errno of why not; ECANCELED when the dial was given up. */
+static int connect_to(struct ssh_dial *dial, const struct addrinfo *address, int64_t until_ms, int *fd_out)
+{
+	autoclose int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int failed = 0;
+	socklen_t failed_bytes = sizeof failed;
+
+	if (fd < 0)
+		return errno;
+	set_options(fd);
+	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)
+		return errno;
+	for (;;) {
+		struct pollfd fds[2] = { { .fd = fd, .events = POLLOUT },
+					 { .fd = dial->cancel_fd, .events = POLLIN } };
+		int64_t left_ms = until_ms - clock_mono_ms();
+		int rc = left_ms <= 0 ? 0 : poll(fds, 2, (int)left_ms);
+
+		if (rc == 0)
+			return ETIMEDOUT;
+		if (rc > 0 && fds[1].revents != 0)
+			return ECANCELED;
+		if (rc > 0)
+			break;
+		if (errno != EINTR)
+			return errno;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &failed_bytes) < 0)
+		return errno;
+	if (failed == 0)
+		*fd_out = take_fd(fd);
+	return failed;
+}
+
+static int refuse_connection(struct ssh_dial *dial, const struct ssh_host *host, int failed)
+{
+	switch (failed) {
+	case ECANCELED:
+		return fail(dial, FAULT_BROKEN, "given up");
+	case ECONNREFUSED:
+		return fail(dial, FAULT_REFUSED,
+			    "%s refuses connections to port %d: is sshd running there, and on that port?",
+			    host->host, host->port);
+	case ETIMEDOUT:
+		return fail(dial, FAULT_UNREACHABLE,
+			    "%s does not answer on port %d within %d s: is the machine up, or does a "
+			    "firewall drop"
+			    " what is sent there?",
+			    host->host, host->port, (int)(dial->target->connect_timeout_ms / 1000));
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+		return fail(dial, FAULT_UNREACHABLE, "there is no way to %s: %s", host->host,
+			    strerror(failed));
+	default:
+		return fail(dial, FAULT_UNREACHABLE, "connect to %s port %d: %s", host->host, host->port,
+			    strerror(failed));
+	}
+}
+
+static void keep_address(struct ssh_dial *dial, const struct addrinfo *address)
+{
+	getnameinfo(address->ai_addr, address->ai_addrlen, dial->result.facts.address,
+		    sizeof dial->result.facts.address, NULL, 0, NI_NUMERICHOST);
+}
+
+/* Tries each address; they share the time. */
+static int connect_host(struct ssh_dial *dial, const struct ssh_host *host, int *fd_out)
+{
+	struct addrinfo hints = { .ai_family = host->address_family, .ai_socktype = SOCK_STREAM };
+	int64_t until_ms = clock_mono_ms() + dial->target->connect_timeout_ms;
+	struct addrinfo *addresses = NULL;
+	int failed = 0, left = 0, rc;
+	char port[16];
+
+	snprintf(port, sizeof port, "%d", host->port);
+	rc = getaddrinfo(host->host, port, &hints, &addresses);
+	if (rc != 0)
+		return fail(dial, FAULT_NAME, "the host name '%s' cannot be looked up: %s", host->host,
+			    rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+	for (const struct addrinfo *at = addresses; at != NULL; at = at->ai_next)
+		left++;
+	for (const struct addrinfo *at = addresses; at != NULL; at = at->ai_next, left--) {
+		int64_t now_ms = clock_mono_ms();
+		int refused = connect_to(dial, at, now_ms + (until_ms - now_ms) / left, fd_out);
+
+		if (refused == 0)
+			keep_address(dial, at);
+		/* Of several causes the first that is more than silence. */
+		if (failed == 0 || failed == ETIMEDOUT || refused == 0 || refused == ECANCELED)
+			failed = refused;
+		if (refused == 0 || refused == ECANCELED)
+			break;
+	}
+	freeaddrinfo(addresses);
+	return failed == 0 ? 0 : refuse_connection(dial, host, failed);
+}
+
+/* --- the host's key ------------------------------------------------------------------------------------- */
+
+static struct hostkey_place place_of(const struct ssh_host *host)
+{
+	return (struct hostkey_place){
+		.files = host->known_hosts.words,
+		.files_count = host->known_hosts.count,
+		.host = host->host,
+		.port = host->port,
+		.alias = host->alias,
+	};
+}
+
+static int refuse_handshake(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
+			    const struct err *err)
+{
+	const char *heard = ssh_session_heard(session);
+
+	switch (err->code) {
+	case ERR_BUSY:
+		return fail(dial, FAULT_BROKEN, "given up");
+	case ERR_VERSION:
+		return need_openssh(dial, FAULT_PROTOCOL,
+				    "no algorithm in common, as with a host that has RSA host keys only");
+	default:
+		break;
+	}
+	if (heard[0] != '\0' && strncmp(heard, "SSH-", 4) != 0)
+		return fail(dial, FAULT_PROTOCOL, "what listens at %s port %d is no ssh server; it says '%s'",
+			    host->host, host->port, heard);
+	if (err->code == ERR_LIMIT)
+		return fail(dial, FAULT_PROTOCOL,
+			    "%s port %d takes the connection but %s within %d s: is it an ssh server, and "
+			    "not frozen?",
+			    host->host, host->port,
+			    heard[0] == '\0' ? "says nothing" : "does not agree on keys",
+			    SSH_LOGIN_MS / 1000);
+	if (heard[0] == '\0')
+		return fail(dial, FAULT_PROTOCOL,
+			    "%s port %d takes the connection and hangs up at once: no ssh server, or one "
+			    "that has too"
+			    " many at the time (MaxStartups) or bars this address",
+			    host->host, host->port);
+	return fail(dial, FAULT_PROTOCOL, "the key exchange with %s failed: %s", host->host, err->text);
+}
+
+static int refuse_host(struct ssh_dial *dial, const struct hostkey_place *place,
+		       const struct hostkey_finding *found)
+{
+	autobuf struct buf name = { 0 };
+	const char *worker = dial->target->worker;
+
+	hostkey_name(place, &name);
+	switch (found->answer) {
+	case HOSTKEY_REVOKED:
+		return fail(dial, FAULT_HOSTKEY_REVOKED, "the key of %s is marked as revoked in %s:%d: %s %s",
+			    buf_text(&name), found->file, found->line, found->type, found->fingerprint);
+	case HOSTKEY_CHANGED:
+		return fail(dial, FAULT_HOSTKEY_CHANGED,
+			    "the key of %s has changed: it shows %s %s, but %s:%d has %s. Either it was "
+			    "installed anew, or"
+			    " somebody else answers in its place. When you are sure: ssh-keygen -f '%s' -R "
+			    "'%s', then"
+			    " stoker workers trust %s",
+			    buf_text(&name), found->type, found->fingerprint, found->file, found->line,
+			    found->old_fingerprint, found->file, buf_text(&name), worker);
+	default:
+		if (!ssh_session_can_rsa() && strstr(found->other_types, "ssh-rsa") != NULL)
+			return need_openssh(dial, FAULT_HOSTKEY_UNKNOWN, "it is known by its RSA key only");
+		return fail(dial, FAULT_HOSTKEY_UNKNOWN,
+			    "the key of %s is not known: %s %s%s%s. Compare it with the machine's, then: "
+			    "stoker workers"
+			    " trust %s",
+			    buf_text(&name), found->type, found->fingerprint,
+			    found->other_types[0] == '\0' ? "" : "; known of it are other types: ",
+			    found->other_types, worker);
+	}
+}
+
+/* The types that are known first, then the rest: the answer must not depend on what a library likes best. */
+static void order_types(const char *known, struct buf *out)
+{
+	static const char *const types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
+					     "ecdsa-sha2-nistp521" };
+
+	for (int wanted = 1; wanted >= 0; wanted--) {
+		for (size_t i = 0; i < COUNT_OF(types); i++)
+			if ((strstr(known, types[i]) != NULL) == wanted)
+				buf_printf(out, "%s%s", out->bytes > 0 ? "," : "", types[i]);
+		if ((strstr(known, "ssh-rsa") != NULL) == wanted && ssh_session_can_rsa())
+			buf_printf(out, "%srsa-sha2-512,rsa-sha2-256", out->bytes > 0 ? "," : "");
+	}
+}
+
+static int greet(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
+		 const struct ssh_wait *wait)
+{
+	struct hostkey_place place = place_of(host);
+	autobuf struct buf types = { 0 };
+	struct hostkey_finding found;
+	char known[HOSTKEY_TYPES_BYTES];
+	const uint8_t *key;
+	struct err err;
+	size_t n;
+
+	if (hostkey_types(&place, known, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	order_types(known, &types);
+	if (ssh_session_handshake(session, buf_text(&types), wait, &err) < 0)
+		return refuse_handshake(dial, host, session, &err);
+	key = ssh_session_hostkey(session, &n);
+	if (hostkey_check(&place, key, n, &found, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	snprintf(dial->result.facts.host_key, sizeof dial->result.facts.host_key, "%s %s", found.type,
+		 found.fingerprint);
+	if (found.answer != HOSTKEY_KNOWN)
+		return refuse_host(dial, &place, &found);
+	return 0;
+}
+
+/* --- logging in ----------------------------------------------------------------------------------------- */
+
+/* 1: in, 0: try the next one, negative: it is over. */
+static int try_file(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
+		    const char *path, const struct ssh_wait *wait, struct buf *tried)
+{
+	struct err err = { 0 };
+	int rc;
+
+	if (access(path, R_OK) < 0) {
+		if (host->identities_named || errno != ENOENT)
+			buf_printf(tried, "; %s: %s", path, strerror(errno));
+		return 0;
+	}
+	rc = ssh_session_login_file(session, host->user, path, wait, &err);
+	if (rc == 0) {
+		snprintf(dial->result.facts.key, sizeof dial->result.facts.key, "%s", path);
+		return 1;
+	}
+	if (rc == ERR_DENIED || rc == ERR_INVALID) {
+		buf_printf(tried, "; %s: %s", path, err.text);
+		return 0;
+	}
+	return fail(dial, rc == ERR_BUSY ? FAULT_BROKEN : FAULT_AUTH, "log in as %s at %s: %s%s", host->user,
+		    host->host, err.text, buf_text(tried));
+}
+
+static int login(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
+		 const struct ssh_wait *wait)
+{
+	autobuf struct buf methods = { 0 }, tried = { 0 };
+	struct err err;
+
+	if (ssh_session_methods(session, host->user, wait, &methods, &err) < 0)
+		return fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_AUTH, "log in as %s at %s: %s",
+			    host->user, host->host, err.text);
+	if (methods.bytes == 0)
+		return 0;
+	for (size_t i = 0; i < host->identities.count; i++) {
+		int rc = try_file(dial, host, session, host->identities.words[i], wait, &tried);
+
+		if (rc != 0)
+			return rc < 0 ? -1 : 0;
+	}
+	return fail(dial, FAULT_AUTH, "%s lets %s in with none of our keys (it takes: %s)%s", host->host,
+		    host->user, buf_text(&methods), buf_text(&tried));
+}
+
+/* --- the whole way -------------------------------------------------------------------------------------- */
+
+static void describe_host(const struct ssh_host *host, char *text, size_t bytes)
+{
+	snprintf(text, bytes, "%s@%s:%d", host->user, host->host, host->port);
+}
+
+static struct ssh_wait login_wait(const struct ssh_dial *dial)
+{
+	return (struct ssh_wait){ clock_mono_ms() + SSH_LOGIN_MS, dial->cancel_fd };
+}
+
+/* A session at the jump host, with a tunnel to the host behind it. */
+static struct ssh_session *dial_jump(struct ssh_dial *dial, const struct ssh_host *jump,
+				     const struct ssh_host *host)
+{
+	struct ssh_session *session;
+	struct ssh_wait wait;
+	struct err err;
+	int fd;
+
+	describe_host(jump, dial->result.facts.jump, sizeof dial->result.facts.jump);
+	if (connect_host(dial, jump, &fd) < 0)
+		return NULL;
+	session = ssh_session_new(fd);
+	wait = login_wait(dial);
+	if (greet(dial, jump, session, &wait) == 0 && login(dial, jump, session, &wait) == 0) {
+		wait.until_ms = clock_mono_ms() + dial->target->connect_timeout_ms;
+		if (ssh_session_tunnel(session, host->host, host->port, &wait, &err) == 0)
+			return ssh_session_through(session);
+		fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_UNREACHABLE,
+		     "the jump host %s cannot connect to %s port %d: %s", jump->host, host->host, host->port,
+		     err.text);
+	}
+	ssh_session_free(session);
+	return NULL;
+}
+
+static int dial_host(struct ssh_dial *dial)
+{
+	struct ssh_dial_result *result = &dial->result;
+	struct ssh_session *session;
+	struct ssh_host host, jump;
+	struct ssh_wait wait;
+	struct err err;
+	int fd;
+
+	if (ssh_resolve(&dial->arena, dial->target, &host, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	describe_host(&host, result->facts.host, sizeof result->facts.host);
+	if (host.jump != NULL && host.openssh_reason == NULL) {
+		if (ssh_resolve_jump(&dial->arena, dial->target, host.jump, &jump, &err) < 0)
+			return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
+		host.openssh_reason = jump.openssh_reason;
+	}
+	if (dial->target->choice == SSH_OPENSSH)
+		return need_openssh(dial, FAULT_CONFIG, "it is set");
+	if (host.openssh_reason != NULL)
+		return need_openssh(dial, FAULT_CONFIG, host.openssh_reason);
+	if (host.jump != NULL) {
+		session = dial_jump(dial, &jump, &host);
+		if (session == NULL)
+			return -1;
+	} else {
+		if (connect_host(dial, &host, &fd) < 0)
+			return -1;
+		session = ssh_session_new(fd);
+	}
+	wait = login_wait(dial);
+	if (greet(dial, &host, session, &wait) < 0 || login(dial, &host, session, &wait) < 0) {
+		ssh_session_free(session);
+		return -1;
+	}
+	if (ssh_session_exec(session, dial->command, &wait, &err) < 0) {
+		ssh_session_free(session);
+		return fail(dial, err.code == ERR_DENIED ? FAULT_SHELL : FAULT_BROKEN,
+			    "%s lets us in but runs no command for us: %s (MaxSessions, or no login shell?)",
+			    host.host, err.text);
+	}
+	snprintf(result->facts.ciphers, sizeof result->facts.ciphers, "%s", ssh_session_ciphers(session));
+	result->session = session;
+	result->outcome = SSH_DIAL_CONNECTED;
+	return 0;
+}
+
+/* --- the thread ----------------------------------------------------------------------------------------- */
+
+static void free_dial(struct ssh_dial *dial)
+{
+	close(dial->cancel_fd);
+	pthread_mutex_destroy(&dial->mutex);
+	arena_fini(&dial->arena);
+	free(dial);
+}
+
+static void *run_dial(void *context)
+{
+	struct ssh_dial *dial = context;
+	bool given_up;
+
+	dial_host(dial);
+	pthread_mutex_lock(&dial->mutex);
+	dial->done = true;
+	given_up = dial->async == NULL;
+	if (!given_up)
+		uv_async_send(dial->async);
+	pthread_mutex_unlock(&dial->mutex);
+	if (given_up) {
+		ssh_session_free(dial->result.session);
+		free_dial(dial);
+	}
+	return NULL;
+}
+
+struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *command, uv_async_t *async)
+{
+	struct ssh_dial *dial = mem_zalloc(sizeof *dial);
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	int rc;
+
+	arena_init(&dial->arena);
+	dial->target = ssh_target_copy(&dial->arena, target);
+	dial->command = arena_strdup(&dial->arena, command);
+	dial->async = async;
+	dial->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_mutex_init(&dial->mutex, NULL);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	/* Signals are for the loop's thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = dial->cancel_fd < 0 ? errno : pthread_create(&thread, &attributes, run_dial, dial);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (rc != 0) {
+		fail(dial, FAULT_BROKEN, "start to connect: %s", strerror(rc));
+		dial->done = true;
+		uv_async_send(async);
+	}
+	return dial;
+}
+
+void ssh_dial_take(struct ssh_dial *dial, struct ssh_dial_result *result_out)
+{
+	/* The mutex was held when the async was sent: wait for the thread to let go of it. */
+	pthread_mutex_lock(&dial->mutex);
+	pthread_mutex_unlock(&dial->mutex);
+	*result_out = dial->result;
+	free_dial(dial);
+}
+
+void ssh_dial_give_up(struct ssh_dial *dial)
+{
+	bool done;
+
+	pthread_mutex_lock(&dial->mutex);
+	done = dial->done;
+	dial->async = NULL;
+	if (!done)
+		eventfd_write(dial->cancel_fd, 1);
+	pthread_mutex_unlock(&dial->mutex);
+	if (done) {
+		ssh_session_free(dial->result.session);
+		free_dial(dial);
+	}
+}

@@ -1,0 +1,68 @@
+/*
+ * ssh_dial.h - from a target to a running command on it: resolve, connect, check the host key, log in,
+ * execute
+ *
+ * All that blocks or may hang is here: ssh -G, name look-up, the key exchange, ssh-agent. It runs in a
+ * thread of its own, which shares nothing: it is given a copy of the target and hands over a session that
+ * the loop goes on with. A dial that is given up ends by itself as soon as it can and frees what it has; a
+ * name look-up that hangs holds nobody up.
+ *
+ * Of a jump host as of the host behind it the key is checked and the login done here, with our keys.
+ *
+ * Ownership: the result is the caller's: ssh_dial_take hands it over.
+ */
+#ifndef EXECUTOR_SSH_DIAL_H
+#define EXECUTOR_SSH_DIAL_H
+
+#include <uv.h>
+
+#include "executor/hostkey.h"
+#include "executor/ssh_session.h"
+#include "executor/ssh_target.h"
+#include "executor/transport.h"
+
+enum ssh_dial_outcome {
+	SSH_DIAL_FAILED,
+	SSH_DIAL_CONNECTED, /* `session` runs the command */
+	SSH_DIAL_OPENSSH,   /* it takes openssh; `reason` says why */
+};
+
+/* What was found on the way, as far as it came: for people. */
+struct ssh_facts {
+	char host[256]; /* "alice@gpu1.lan:22" */
+	char address[80];
+	char jump[256]; /* the same of the jump host, "" when there is none */
+	char host_key[HOSTKEY_TYPE_BYTES + HOSTKEY_FINGERPRINT_BYTES]; /* "ssh-ed25519 SHA256:..." */
+	char key[256];						       /* that it let us in with */
+	char ciphers[120];
+};
+
+/* A host key that is not trusted yet: enough to show it and to add it. */
+struct ssh_stranger {
+	char host[256]; /* as known_hosts names it */
+	char file[512]; /* where to add it */
+	uint8_t key[4096];
+	size_t key_bytes;
+};
+
+struct ssh_dial_result {
+	enum ssh_dial_outcome outcome;
+	struct ssh_session *session;
+	enum fault fault;
+	char why[1000];
+	char reason[200];
+	struct ssh_facts facts;
+};
+
+struct ssh_dial;
+
+/* Starts the thread; `async` is sent when there is a result. `command` and `target` are copied. */
+struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *command, uv_async_t *async);
+
+/* After its async: hands the result over and frees the dial. */
+void ssh_dial_take(struct ssh_dial *dial, struct ssh_dial_result *result_out);
+
+/* At any time before ssh_dial_take: nothing more is heard of it. */
+void ssh_dial_give_up(struct ssh_dial *dial);
+
+#endif

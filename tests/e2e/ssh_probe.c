@@ -1,0 +1,165 @@
+/*
+ * ssh_probe.c - drives the ssh transport by itself: connects, greets the agent, and says how it went
+ *
+ * Prints one line of key=value for each thing that happens; exit 0 when an agent welcomed us, 1 on a fault.
+ * It takes the place of the link: the three functions that a transport calls are here.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/scope.h"
+#include "executor/link.h"
+#include "executor/protocol.h"
+#include "executor/ssh.h"
+
+struct link {
+	struct transport *transport;
+	struct buf in;
+	int64_t opened_ms;
+	int status;
+	int rounds; /* connections still to be made */
+};
+
+static void greet(struct link *link)
+{
+	autobuf struct buf frame = { 0 };
+
+	protocol_put_hello(&frame, &(struct frame_hello){ .version = PROTOCOL_VERSION,
+							  .home = "0123456789ab",
+							  .scheduler = "ssh_probe" });
+	link->transport->ops->send(link->transport, frame.data, frame.bytes);
+}
+
+void link_opened(struct link *link)
+{
+	printf("opened by='%s' host=%s address=%s host_key='%s' key='%s' uploaded=%d ms=%d\n",
+	       ssh_describe(link->transport), ssh_facts(link->transport)->host,
+	       ssh_facts(link->transport)->address, ssh_facts(link->transport)->host_key,
+	       ssh_facts(link->transport)->key, ssh_uploaded(link->transport),
+	       (int)(clock_mono_ms() - link->opened_ms));
+	greet(link);
+}
+
+void link_received(struct link *link, const uint8_t *bytes, size_t n)
+{
+	struct frame_welcome welcome;
+	struct arena arena;
+	struct frame frame;
+	struct err err;
+	int rc;
+
+	buf_append(&link->in, bytes, n);
+	rc = protocol_next(link->in.data, link->in.bytes, &frame, &err);
+	if (rc == 0)
+		return;
+	arena_init(&arena);
+	if (rc == 1 && frame.type == FRAME_WELCOME && protocol_get_welcome(&frame, &arena, &welcome) == 0) {
+		printf("welcome machine=%s root='%s'\n", welcome.machine, welcome.root);
+		link->status = 0;
+		link->transport->ops->close(link->transport, false);
+	} else {
+		printf("garbage\n");
+		link->transport->ops->close(link->transport, true);
+	}
+	arena_fini(&arena);
+	buf_clear(&link->in);
+}
+
+void link_broken(struct link *link, enum fault fault, const char *why)
+{
+	printf("broken fault=%s by='%s' why='%s'\n", fault_names[fault], ssh_describe(link->transport), why);
+	buf_clear(&link->in);
+	if (--link->rounds > 0 && link->status == 0) {
+		link->opened_ms = clock_mono_ms();
+		link->transport->ops->open(link->transport);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "agent", required_argument, NULL, 'a' },    { "worker", required_argument, NULL, 'w' },
+		{ "root", required_argument, NULL, 'r' },     { "jump", required_argument, NULL, 'j' },
+		{ "config", required_argument, NULL, 'F' },   { "known-hosts", required_argument, NULL, 'k' },
+		{ "identity", required_argument, NULL, 'i' }, { "transport", required_argument, NULL, 't' },
+		{ "timeout", required_argument, NULL, 'T' },  { "rounds", required_argument, NULL, 'n' },
+		{ "verbose", no_argument, NULL, 'v' },	      { NULL, 0, NULL, 0 },
+	};
+	const char *identities[16], *agent = NULL;
+	struct ssh_target target = { .identities = identities };
+	struct link link = { .status = 1, .rounds = 1 };
+	struct deploy deploy;
+	struct err err;
+	uv_loop_t loop;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'a':
+			agent = optarg;
+			break;
+		case 'w':
+			target.worker = optarg;
+			break;
+		case 'r':
+			target.root = optarg;
+			break;
+		case 'j':
+			target.jump = optarg;
+			break;
+		case 'F':
+			target.config_file = optarg;
+			break;
+		case 'k':
+			target.known_hosts = optarg;
+			break;
+		case 'i':
+			if (target.identities_count < COUNT_OF(identities))
+				identities[target.identities_count++] = optarg;
+			break;
+		case 't':
+			target.choice = strcmp(optarg, "libssh2") == 0	 ? SSH_LIBSSH2
+					: strcmp(optarg, "openssh") == 0 ? SSH_OPENSSH
+									 : SSH_AUTO;
+			break;
+		case 'T':
+			target.connect_timeout_ms = atoi(optarg);
+			break;
+		case 'n':
+			link.rounds = atoi(optarg);
+			break;
+		case 'v':
+			log_open(NULL, LOG_DEBUG, false);
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (optind + 1 != argc || agent == NULL) {
+		fprintf(stderr, "usage: ssh_probe --agent FILE [OPTION]... DESTINATION\n");
+		return 2;
+	}
+	target.destination = argv[optind];
+	if (deploy_find(&deploy, agent, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	uv_loop_init(&loop);
+	link.transport = ssh_new(&loop, &target, &deploy);
+	link.transport->link = &link;
+	link.opened_ms = clock_mono_ms();
+	link.transport->ops->open(link.transport);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	link.transport->ops->free(link.transport);
+	uv_loop_close(&loop);
+	buf_fini(&link.in);
+	deploy_fini(&deploy);
+	log_close();
+	return link.status;
+}
