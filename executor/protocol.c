@@ -26,6 +26,7 @@ const char *const reason_names[REASONS] = {
 	[REASON_NOT_STARTED] = "not_started",
 	[REASON_CANCELED] = "canceled",
 	[REASON_UPSTREAM] = "upstream",
+	[REASON_LEASE_EXPIRED] = "lease_expired",
 };
 
 /* --- writing -------------------------------------------------------------------------------------------- */
@@ -298,6 +299,7 @@ void protocol_put_claim(struct buf *out, enum frame_type type, const struct fram
 	put_number(out, 3, frame->refused);
 	put_text(out, 4, frame->text);
 	put_number(out, 5, frame->keep);
+	put_signed(out, 6, frame->lease_ms);
 	end(out, at);
 }
 
@@ -317,6 +319,8 @@ int protocol_get_claim(const struct frame *frame, struct arena *arena, struct fr
 			out->text = get_text(&f, arena);
 		else if (f.tag == 5)
 			out->keep = get_bool(&f);
+		else if (f.tag == 6)
+			out->lease_ms = get_signed(&f);
 	}
 	return done(&f);
 }
@@ -415,6 +419,8 @@ void protocol_put_spec(struct buf *out, const struct spec *spec)
 	put_texts(out, SPEC_DEVICE, spec->devices, spec->devices_count);
 	for (size_t i = 0; i < spec->provisions_count; i++)
 		put_provision(out, &spec->provisions[i]);
+	put_signed(out, 26, spec->lease_ms);
+	put_signed(out, 27, spec->lease_from_ms);
 	end(out, at);
 }
 
@@ -498,6 +504,12 @@ int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spe
 			else
 				get_provision(&f, arena, &out->provisions[out->provisions_count++]);
 			break;
+		case 26:
+			out->lease_ms = get_signed(&f);
+			break;
+		case 27:
+			out->lease_from_ms = get_signed(&f);
+			break;
 		default:
 			break;
 		}
@@ -538,6 +550,7 @@ void protocol_put_attach(struct buf *out, const struct frame_attach *frame)
 	put_id(out, &frame->id);
 	put_number(out, 4, frame->journal_offset);
 	put_number(out, 5, frame->log_offset);
+	put_number(out, 6, frame->renew);
 	end(out, at);
 }
 
@@ -553,6 +566,8 @@ int protocol_get_attach(const struct frame *frame, struct frame_attach *out)
 			out->journal_offset = get_number(&f);
 		else if (f.tag == 5)
 			out->log_offset = get_number(&f);
+		else if (f.tag == 6)
+			out->renew = get_bool(&f);
 	}
 	return done(&f);
 }

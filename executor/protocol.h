@@ -21,6 +21,7 @@
  *       log                       what the step printed, up to half of log_max; log.tail is a ring with its end
  *       journal                   records, appended
  *       exit                      one RECORD_EXIT and the CRC-32 of it; linked into place, so written once
+ *       lease                     of one that has a lease: the newest number granted
  *       stop output metrics       $STOKER_STOP_FILE $STOKER_OUTPUT $STOKER_METRICS
  *   tasks/<home>-<run>-<task>/checkpoints   $STOKER_CHECKPOINT_DIR, shared by the attempts of a task
  *   parcels/<digest>              files that came from elsewhere (common/parcel.h); .part: not all of it yet
@@ -29,6 +30,13 @@
  * An attempt directory is made under another name, filled, and renamed into place while the epoch of its run
  * is locked and checked: renaming onto a directory that is there fails, so an attempt starts once; and the
  * agent of a connection that was given up can start nothing, however late it wakes.
+ *
+ * Leases (Gray and Cheriton, "Leases", SOSP 1989): while a run with leases is claimed on it, an agent asks
+ * several times in each lease (FRAME_LEASE_ASK) and passes what is granted on to the supervisors of attempts
+ * that this scheduler holds for alive (started, or attached with `renew`, on this connection). The holder
+ * counts from its asking, the scheduler from its answering, so the holder is always the first to give up, and
+ * it does not matter how late or how often either message arrives. A number is never granted to an attempt
+ * that was given up: whoever holds an older one is dead by then.
  *
  * Ownership: a decoded struct points into the frame it was decoded from (strings are NUL-terminated copies in
  * the
@@ -66,6 +74,7 @@ enum frame_type {
 	FRAME_PING = 9,    /* struct frame_ping */
 	FRAME_PARCEL = 10, /* struct frame_parcel: bytes of one that the agent wanted */
 	FRAME_GET = 11,    /* struct frame_get: wants bytes of one that lies there */
+	FRAME_LEASE_GRANT = 12, /* struct frame_ping: the leases asked for with that number are renewed */
 
 	/* agent to scheduler */
 	FRAME_WELCOME = 32,   /* struct frame_welcome; the first one */
@@ -77,6 +86,7 @@ enum frame_type {
 	FRAME_NOTE = 38,      /* struct frame_note: something a person should know; logged */
 	FRAME_WANT = 39,      /* struct frame_want: wants bytes of a parcel */
 	FRAME_PARCEL_BACK = 40, /* struct frame_parcel: bytes of one that the scheduler wanted */
+	FRAME_LEASE_ASK = 41, /* struct frame_ping: its number is the worker's clock (CLOCK_BOOTTIME, ms) */
 
 	/* records of the journal and the exit file */
 	RECORD_IDENTITY = 64,   /* struct record_identity */
@@ -113,6 +123,7 @@ enum reason {
 	REASON_NOT_STARTED,
 	REASON_CANCELED,
 	REASON_UPSTREAM, /* of a task: one that it needs did not succeed */
+	REASON_LEASE_EXPIRED, /* the supervisor stopped it: the scheduler was not heard from for so long */
 	REASONS,
 };
 extern const char *const reason_names[REASONS];
@@ -129,6 +140,7 @@ struct frame_claim {
 	bool keep;        /* RELEASE: its folder may be wanted once more */
 	bool refused;     /* INVENTORY: a later driver claimed the run, or this epoch is too old */
 	const char *text; /* why */
+	int64_t lease_ms; /* CLAIM: the shortest lease in the run; 0: no step of it has one */
 };
 
 struct frame_attempt {
@@ -145,6 +157,7 @@ struct frame_attach {
 	struct attempt_id id;
 	uint64_t journal_offset;
 	uint64_t log_offset;
+	bool renew; /* it has a lease, and not been given up: what is granted from now on is for it too */
 };
 
 struct frame_stored {
@@ -275,6 +288,8 @@ struct spec {
 	size_t devices_count;
 	struct spec_provision *provisions; /* in the order in which they are put in place */
 	size_t provisions_count;
+	int64_t lease_ms;      /* stop when nothing asked since so long was granted; 0: no lease */
+	int64_t lease_from_ms; /* the newest ask that was heard when this was sent, by the worker's clock */
 };
 
 /*

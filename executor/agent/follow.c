@@ -15,6 +15,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "executor/agent/awake.h"
+#include "executor/agent/lease.h"
 #include "executor/agent/process.h"
 #include "executor/agent/supervise.h"
 #include "executor/agent/sweep.h"
@@ -320,9 +321,20 @@ static void find_leader(struct follow_set *set, struct follow *follow)
 	}
 }
 
+static void leave_granted(struct follow *follow)
+{
+	int dir = open_folder(follow);
+
+	if (dir >= 0)
+		lease_renew(dir, follow->granted);
+	close_folder(follow, dir);
+}
+
 void follow_begin(struct follow_set *set, struct follow *follow)
 {
 	follow->state = FOLLOW_RUNNING;
+	if (follow->granted > 0)
+		leave_granted(follow);
 	add_watch(set, follow);
 	if (follow->is_child)
 		follow->lives = true; /* SIGCHLD tells when not any more. */
@@ -437,6 +449,19 @@ void follow_stored(struct follow_set *set, struct follow *follow, uint64_t log_o
 		return;
 	follow->log_stored = log_offset < follow->log_sent ? log_offset : follow->log_sent;
 	want(&set->logs, &follow->logs);
+}
+
+void follow_renew(struct follow_set *set, int64_t number)
+{
+	list_each (at, &set->live) {
+		struct follow *follow = list_entry(at, struct follow, live);
+
+		if (!follow->renewable || number <= follow->granted)
+			continue;
+		follow->granted = number;
+		if (follow->state == FOLLOW_RUNNING)
+			leave_granted(follow);
+	}
 }
 
 int follow_stop(struct follow_set *set, struct follow *follow, const struct frame_stop *stop)

@@ -43,6 +43,8 @@ struct follow {
 	bool stop_asked; /* while STARTING */
 	struct frame_stop stop;
 
+	bool renewable; /* it has a lease, and the scheduler of this session holds it for alive */
+	int64_t granted; /* to it, newest, on this session; 0: nothing yet */
 	bool attached;
 	bool exited_sent;
 	uint64_t journal_sent;
@@ -86,6 +88,9 @@ void follow_fail(struct follow_set *set, struct follow *follow, const struct rec
 void follow_attach(struct follow_set *set, struct follow *follow, uint64_t journal_offset,
 		   uint64_t log_offset);
 void follow_stored(struct follow_set *set, struct follow *follow, uint64_t log_offset);
+
+/* Leaves the number, which was granted, for the supervisors of those that are `renewable`. */
+void follow_renew(struct follow_set *set, int64_t number);
 
 /* Leaves the request for its supervisor and nudges it. */
 int follow_stop(struct follow_set *set, struct follow *follow, const struct frame_stop *stop);

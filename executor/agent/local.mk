@@ -9,10 +9,12 @@ libagent_a_SOURCES = \
 	executor/agent/family.c executor/agent/family.h \
 	executor/agent/files.c executor/agent/files.h \
 	executor/agent/follow.c executor/agent/follow.h \
+	executor/agent/guard.c executor/agent/guard.h \
 	executor/agent/helper.c executor/agent/helper.h \
 	executor/agent/install.c executor/agent/install.h \
 	executor/agent/json.c executor/agent/json.h \
 	executor/agent/layout.c executor/agent/layout.h \
+	executor/agent/lease.c executor/agent/lease.h \
 	executor/agent/metrics.c executor/agent/metrics.h \
 	executor/agent/oom.c executor/agent/oom.h \
 	executor/agent/outbox.c executor/agent/outbox.h \

@@ -36,6 +36,9 @@ enum {
 	EVENTS = 64,
 	OOM_FRESH_MS = 1000,
 	FAREWELL_MS = 1000, /* for the last words of an agent that gives up */
+	LEASE_ASKS = 6,     /* within one lease: some may be lost with their connection */
+	LEASE_ASK_MIN_MS = 250,
+	LEASE_ASK_MAX_MS = 10000,
 };
 
 /* What epoll reports: one of these, or an attempt whose supervisor ended. */
@@ -67,6 +70,8 @@ struct session {
 	struct follow_set set;
 	struct spares spares;
 	struct provision_set provision;
+	int64_t lease_every_ms; /* 0: no run with leases was claimed */
+	int64_t lease_ask_ms;   /* when to ask next */
 	uint64_t oom_seen;
 	int64_t oom_seen_ms;
 };
@@ -155,6 +160,27 @@ static void find_present(struct session *s, uint64_t run)
 	}
 }
 
+static void ask_for_leases(struct session *s, int64_t now)
+{
+	/* Who does not listen does not answer either: what he finds later must not be a heap of old asks. */
+	if (outbox_control_has_room(&s->out))
+		protocol_put_ping(outbox_control(&s->out), FRAME_LEASE_ASK,
+				  &(struct frame_ping){ .number = (uint64_t)clock_mono_ms() });
+	s->lease_ask_ms = awake_after(now, s->lease_every_ms);
+}
+
+/* Before anything of the run is started the scheduler knows this machine's clock. */
+static void keep_asking(struct session *s, int64_t lease_ms)
+{
+	int64_t every_ms = lease_ms / LEASE_ASKS;
+
+	every_ms = every_ms < LEASE_ASK_MIN_MS ? LEASE_ASK_MIN_MS : every_ms;
+	every_ms = every_ms > LEASE_ASK_MAX_MS ? LEASE_ASK_MAX_MS : every_ms;
+	if (s->lease_every_ms == 0 || every_ms < s->lease_every_ms)
+		s->lease_every_ms = every_ms;
+	ask_for_leases(s, awake_ms());
+}
+
 static void on_claim(struct session *s, const struct frame *frame)
 {
 	struct frame_claim claim;
@@ -174,6 +200,8 @@ static void on_claim(struct session *s, const struct frame *frame)
 		return;
 	} else {
 		rundir_claim(s->home, claim.run);
+		if (claim.lease_ms > 0)
+			keep_asking(s, claim.lease_ms);
 		find_present(s, claim.run);
 	}
 	protocol_put_claim(outbox_control(&s->out), FRAME_INVENTORY, &claim);
@@ -186,7 +214,7 @@ static const char *check_spec(const struct spec *spec)
 	if (spec->argc < 1)
 		return "there is no command";
 	if (spec->grace_ms < 0 || spec->timeout_ms < 0 || spec->stall_ms < 0 || spec->settle_ms < 0 ||
-	    spec->keep < 0)
+	    spec->keep < 0 || spec->lease_ms < 0 || spec->lease_from_ms < 0)
 		return "a limit is negative";
 	for (size_t i = 0; i < spec->provisions_count; i++) {
 		const char *wrong = install_check(&spec->provisions[i]);
@@ -238,6 +266,9 @@ static void start_supervisor(struct session *s, struct follow *follow, const str
 	pid_t pid;
 
 	rundir_resolve(spec, s->root, s->home, &s->arena);
+	/* What was granted while it waited for its files is its too. */
+	if (follow->granted > spec->lease_from_ms)
+		spec->lease_from_ms = follow->granted;
 	plan.frame = frame->body - (frame->whole_bytes - frame->body_bytes);
 	plan.frame_bytes = frame->whole_bytes;
 	plan.spec = spec;
@@ -270,6 +301,7 @@ static void on_start(struct session *s, const struct frame *frame)
 	if (follow_find(&s->set, &spec.id) != NULL)
 		return; /* Said twice. */
 	follow = follow_add(&s->set, &spec.id);
+	follow->renewable = spec.lease_ms > 0;
 	follow_attach(&s->set, follow, 0, 0);
 	wrong = check_spec(&spec);
 	if (wrong != NULL)
@@ -363,10 +395,12 @@ static void on_attach(struct session *s, const struct frame *frame)
 		return;
 	}
 	follow = follow_find(&s->set, &attach.id);
-	if (follow == NULL)
+	if (follow == NULL) {
 		follow_note(&s->set, &attach.id, true, "asked to attach an attempt that is not here");
-	else
-		follow_attach(&s->set, follow, attach.journal_offset, attach.log_offset);
+		return;
+	}
+	follow->renewable = attach.renew;
+	follow_attach(&s->set, follow, attach.journal_offset, attach.log_offset);
 }
 
 static void on_stored(struct session *s, const struct frame *frame)
@@ -452,6 +486,16 @@ static void on_parcel(struct session *s, const struct frame *frame)
 		provision_on_parcel(&s->provision, &parcel);
 }
 
+static void on_lease_grant(struct session *s, const struct frame *frame)
+{
+	struct frame_ping grant;
+
+	if (protocol_get_ping(frame, &grant) < 0 || grant.number > INT64_MAX)
+		give_up(s, "a lease is malformed");
+	else
+		follow_renew(&s->set, (int64_t)grant.number);
+}
+
 static void on_ping(struct session *s, const struct frame *frame)
 {
 	struct frame_ping ping;
@@ -498,6 +542,9 @@ static void on_frame(struct session *s, const struct frame *frame)
 		break;
 	case FRAME_PARCEL:
 		on_parcel(s, frame);
+		break;
+	case FRAME_LEASE_GRANT:
+		on_lease_grant(s, frame);
 		break;
 	default:
 		break; /* of a later version */
@@ -628,9 +675,9 @@ static void loop(struct session *s)
 	int64_t poll_ms = AWAKE_NEVER, provision_ms = AWAKE_NEVER;
 
 	while (!s->done) {
+		int64_t due = awake_sooner(awake_sooner(poll_ms, provision_ms), s->lease_ask_ms);
 		int64_t now = awake_ms();
 		bool input = false;
-		int64_t due = awake_sooner(poll_ms, provision_ms);
 		int n = epoll_wait(s->epoll, events, EVENTS,
 				   due == AWAKE_NEVER ? -1
 				   : due <= now	      ? 0
@@ -646,6 +693,8 @@ static void loop(struct session *s)
 			poll_ms = follow_poll(&s->set, now);
 		provision_ms = provision_turn(&s->provision, now);
 		start_provided(s);
+		if (now >= s->lease_ask_ms)
+			ask_for_leases(s, now);
 		write_output(s);
 		if (!s->done && s->in.bytes > 0 && outbox_control_has_room(&s->out))
 			take_frames(s);
@@ -710,7 +759,7 @@ static void session_fini(struct session *s)
 
 int session_serve(const char *root)
 {
-	struct session session = { .reports = { -1, -1 } };
+	struct session session = { .reports = { -1, -1 }, .lease_ask_ms = AWAKE_NEVER };
 	const char *warning = NULL;
 	struct err err = { 0 };
 

@@ -21,6 +21,8 @@
 #include "executor/agent/claim.h"
 #include "executor/agent/family.h"
 #include "executor/agent/files.h"
+#include "executor/agent/guard.h"
+#include "executor/agent/lease.h"
 #include "executor/agent/metrics.h"
 #include "executor/agent/oom.h"
 #include "executor/agent/outputs.h"
@@ -86,6 +88,7 @@ struct supervisor {
 	struct spool_log log;
 	struct metrics metrics;
 	struct watch *watch;
+	struct lease lease;
 	int signals;
 
 	struct step step; /* pid 0: not started */
@@ -151,7 +154,6 @@ __attribute__((format(printf, 3, 4))) static void note(struct supervisor *s, boo
 static void set_up_process(const struct supervise_plan *plan, const char *name)
 {
 	setsid();
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	for (int fd = 0; fd < 3; fd++)
 		dup2(plan->null_fd, fd);
 	if (plan->report_fd != REPORT_FD)
@@ -201,6 +203,8 @@ static int publish(const struct supervise_plan *plan, const char *name, uint64_t
 	if (dir < 0)
 		return err_errno(err, "mkdir %s/%s", plan->root, making);
 	rc = spool_spec_write(dir, plan->frame, plan->frame_bytes, &identity, err);
+	if (rc == 0 && plan->spec->lease_ms > 0 && lease_make(dir, plan->spec->lease_from_ms) < 0)
+		rc = err_errno(err, "write %s/%s/lease", plan->root, making);
 	if (rc == 0)
 		rc = claim_hold(plan->home, plan->spec->id.run, plan->spec->epoch, &held, err);
 	if (rc == 0 && rename(making, made) < 0)
@@ -248,6 +252,10 @@ static const char *describe_reason(const struct supervisor *s, enum reason reaso
 	case REASON_STALLED:
 		snprintf(text, 160, "no output, checkpoint or metric for %s",
 			 clock_span(s->spec->stall_ms, span));
+		break;
+	case REASON_LEASE_EXPIRED:
+		snprintf(text, 160, "its lease ran out: the scheduler was not heard from for %s",
+			 clock_span(s->spec->lease_ms, span));
 		break;
 	default:
 		snprintf(text, 160, "stopped: %s", reason_names[reason]);
@@ -309,6 +317,7 @@ static void fill_exit(const struct supervisor *s, struct record_exit *exit, char
 	}
 	if (s->stop_asked) {
 		exit->reason = s->stop.reason;
+		exit->transient |= s->stop.reason == REASON_LEASE_EXPIRED;
 		snprintf(text, 1200, "%s (%s)", describe_reason(s, s->stop.reason, why), status);
 	} else {
 		snprintf(text, 1200, "%s", s->executed ? status : s->failure.text);
@@ -739,11 +748,22 @@ static void look_at_step(struct supervisor *s, int64_t now)
 	watch_turn(s->watch, now);
 }
 
+/*
+ * Without a lease it must be dead when its grace is over too, counted by the clock that goes on while the
+ * machine sleeps: whoever granted it counts the same.
+ */
+static void check_lease(struct supervisor *s, int64_t now)
+{
+	if (s->lease.timer >= 0 && !lease_holds(&s->lease, AT_FDCWD))
+		stop(s, REASON_LEASE_EXPIRED, lease_left_ms(&s->lease, s->spec->grace_ms), now);
+}
+
 /* What the time and the things seen so far ask for. */
 static void turn(struct supervisor *s, int64_t now)
 {
 	const char *unused;
 
+	check_lease(s, now);
 	switch (s->state) {
 	case STATE_VERIFYING:
 		if (watch_resume(s->watch, &unused, &unused, &unused) != WATCH_RESUME_BUSY)
@@ -805,13 +825,14 @@ static int64_t next_due(const struct supervisor *s)
 
 static void wait_for_events(struct supervisor *s)
 {
-	enum { SIGNALS, OUTPUT, VERDICT, EVENTS, HELPER, FDS };
+	enum { SIGNALS, OUTPUT, VERDICT, EVENTS, HELPER, LEASE, FDS };
 	struct pollfd fds[FDS] = {
 		[SIGNALS] = { .fd = s->signals, .events = POLLIN },
 		[OUTPUT] = { .fd = s->step.output, .events = POLLIN },
 		[VERDICT] = { .fd = s->step.exec_pipe, .events = POLLIN },
 		[EVENTS] = { .fd = watch_events_fd(s->watch), .events = POLLIN },
 		[HELPER] = { .fd = watch_helper_fd(s->watch), .events = POLLIN },
+		[LEASE] = { .fd = s->lease.timer, .events = POLLIN }, /* the next turn looks at it */
 	};
 	int64_t due = next_due(s), now = awake_ms();
 	int64_t wait = due == AWAKE_NEVER ? -1 : due <= now ? 0 : due - now;
@@ -882,8 +903,14 @@ static void set_up_attempt(struct supervisor *s)
 	s->signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signals < 0)
 		err_errno(&s->failure, "signalfd");
-	else if (watch_open(s->spec, task_folder, spare_task, &s->watch, &s->failure) == 0 &&
-		 watch_verify(s->watch) != WATCH_RESUME_BUSY)
+	else if (s->failure.code == ERR_OK && lease_open(&s->lease, s->spec, &s->failure) < 0)
+		s->lease.timer = -1;
+	if (s->failure.code != ERR_OK) {
+		seal(s);
+		return;
+	}
+	if (watch_open(s->spec, task_folder, spare_task, &s->watch, &s->failure) == 0 &&
+	    watch_verify(s->watch) != WATCH_RESUME_BUSY)
 		return;
 	if (s->failure.code != ERR_OK)
 		seal(s);
@@ -912,6 +939,7 @@ _Noreturn void supervise_run(const struct supervise_plan *plan)
 
 	s->plan = plan;
 	s->spec = plan->spec;
+	s->lease.timer = -1;
 	s->oom_before = s->oom_last = plan->oom_before;
 	place_attempt(s->name, plan->home, &plan->spec->id);
 	set_up_process(plan, s->name);
@@ -919,6 +947,13 @@ _Noreturn void supervise_run(const struct supervise_plan *plan)
 	report(plan, start_ticks, rc, &err);
 	if (rc < 0)
 		_exit(1);
+	if (plan->spec->lease_ms > 0)
+		guard_start(&(struct sweep_plan){ .root = plan->root,
+						  .home = plan->home,
+						  .name = s->name,
+						  .null_fd = STDIN_FILENO },
+			    start_ticks, &s->failure);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	set_up_attempt(s);
 	run(s);
 	keep_exit(s);

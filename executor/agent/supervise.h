@@ -8,6 +8,9 @@
  *   VERIFYING -> RUNNING -> STOPPING -> KILLING -> SEALING -> ENDED      each may go on to SEALING at once
  *                   +-----> CLEARING ------^
  *
+ * One with a lease (lease.h) stops its step when that has run out, and does not start it then; guard.h holds
+ * this for it should it be killed.
+ *
  * Asked to stop by a file `request` in the attempt's folder and SIGUSR1 (struct frame_stop), or by SIGTERM.
  */
 #ifndef EXECUTOR_AGENT_SUPERVISE_H

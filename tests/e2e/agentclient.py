@@ -13,12 +13,12 @@ import time
 VERSION = 1
 PATIENCE = float(os.environ.get("STOKER_TEST_PATIENCE", "60"))
 
-HELLO, CLAIM, START, STOP, ATTACH, STORED, FORGET, RELEASE, PING, PARCEL, GET = range(1, 12)
-WELCOME, PRESENT, INVENTORY, DATA, EXITED, PONG, NOTE, WANT, PARCEL_BACK = range(32, 41)
+HELLO, CLAIM, START, STOP, ATTACH, STORED, FORGET, RELEASE, PING, PARCEL, GET, LEASE_GRANT = range(1, 13)
+WELCOME, PRESENT, INVENTORY, DATA, EXITED, PONG, NOTE, WANT, PARCEL_BACK, LEASE_ASK = range(32, 42)
 IDENTITY, STARTED, CHECKPOINT, METRIC, SAMPLE, OUTPUT, RNOTE, STOPPING, EXIT = range(64, 73)
 
 REASONS = ["", "exit", "signal", "timeout", "stalled", "oom", "checkpointed", "preempted", "worker_rebooted",
-           "worker_lost", "supervisor_lost", "not_started", "canceled", "upstream"]
+           "worker_lost", "supervisor_lost", "not_started", "canceled", "upstream", "lease_expired"]
 KINDS = ["code", "signal", "not_started", "lost"]
 EVENTS = ["complete", "removed", "broken", "ignored"]
 PROVISIONS = ["source", "artifacts", "checkpoint"]
@@ -203,6 +203,8 @@ class Agent:
         self.attempts = {}
         self.notes = []
         self.pongs = []
+        self.asks = []
+        self.grants = True
         self.inventories = []
         self.welcome = None
         self.frames = 0
@@ -231,9 +233,9 @@ class Agent:
     def attempt(self, ident):
         return self.attempts.setdefault(ident, Attempt(ident))
 
-    def claim(self, run, epoch=1):
+    def claim(self, run, epoch=1, lease=0):
         before = len(self.inventories)
-        self.send(CLAIM, (1, run), (2, epoch))
+        self.send(CLAIM, (1, run), (2, epoch), (6, lease))
         self.until(lambda: len(self.inventories) > before, "an inventory")
         self.epochs[run] = epoch
         return self.inventories[-1]
@@ -263,6 +265,7 @@ class Agent:
             for tag, value in zip((4, 5, 6), (more.get("task", 0), more.get("path", ""), more.get("name", ""))):
                 inner += field(tag, value)
             fields.append((30, inner))
+        fields += [(26, options.get("lease", 0)), (27, options.get("lease_from", 0))]
         return encode(START, fields)
 
     def start(self, ident, argv, **options):
@@ -272,11 +275,11 @@ class Agent:
     def stop(self, ident, reason="canceled", grace=5000):
         self.send(STOP, (1, ident[0]), (2, ident[1]), (3, ident[2]), (4, REASONS.index(reason)), (5, grace))
 
-    def attach(self, ident, journal=0, log=0):
+    def attach(self, ident, journal=0, log=0, renew=False):
         attempt = self.attempt(ident)
         attempt.log_at = attempt.stored = log
         attempt.journal_at = journal
-        self.send(ATTACH, (1, ident[0]), (2, ident[1]), (3, ident[2]), (4, journal), (5, log))
+        self.send(ATTACH, (1, ident[0]), (2, ident[1]), (3, ident[2]), (4, journal), (5, log), (6, renew))
         return attempt
 
     def forget(self, ident):
@@ -331,6 +334,10 @@ class Agent:
             self.inventories.append((fields.number(1), fields.number(3) != 0, fields.text(4)))
         elif kind == PONG:
             self.pongs.append(fields.number(1))
+        elif kind == LEASE_ASK:
+            self.asks.append(fields.number(1))
+            if self.grants:
+                self.send(LEASE_GRANT, (1, self.asks[-1]))
         elif kind == NOTE:
             self.notes.append(fields.text(5))
         elif kind == WANT:

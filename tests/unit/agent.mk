@@ -7,6 +7,7 @@ AGENT_TESTS = \
 	tests/unit/test_devices \
 	tests/unit/test_entry \
 	tests/unit/test_layout \
+	tests/unit/test_lease \
 	tests/unit/test_outbox \
 	tests/unit/test_outputs \
 	tests/unit/test_place \
@@ -27,6 +28,9 @@ tests_unit_test_entry_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_layout_SOURCES = tests/unit/test_layout.c tests/unit/agent_fixture.h
 tests_unit_test_layout_CFLAGS = $(AGENT_TEST_CFLAGS)
 tests_unit_test_layout_LDADD = $(AGENT_TEST_LIBS)
+tests_unit_test_lease_SOURCES = tests/unit/test_lease.c tests/unit/agent_fixture.h
+tests_unit_test_lease_CFLAGS = $(AGENT_TEST_CFLAGS)
+tests_unit_test_lease_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_outbox_SOURCES = tests/unit/test_outbox.c
 tests_unit_test_outbox_CFLAGS = $(AGENT_TEST_CFLAGS)
 tests_unit_test_outbox_LDADD = $(AGENT_TEST_LIBS)
@@ -50,6 +54,7 @@ endif
 agent_stories = \
 	tests/e2e/test_agent.py \
 	tests/e2e/test_agent_checkpoints.py \
+	tests/e2e/test_agent_leases.py \
 	tests/e2e/test_agent_parcels.py \
 	tests/e2e/test_agent_stops.py
 TESTS += $(agent_stories)

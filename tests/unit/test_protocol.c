@@ -53,6 +53,8 @@ static void put_full_spec(struct buf *out)
 		.devices_count = 2,
 		.provisions = provisions,
 		.provisions_count = 2,
+		.lease_ms = 1800000,
+		.lease_from_ms = INT64_C(40) * 86400000,
 	};
 
 	protocol_put_spec(out, &spec);
@@ -77,6 +79,8 @@ static void spec_comes_back_as_it_was(void **state)
 	assert_null(spec.argv[3]);
 	assert_string_equal(spec.env[1], "B=");
 	assert_null(spec.env[2]);
+	assert_int_equal(spec.lease_ms, 1800000);
+	assert_int_equal(spec.lease_from_ms, INT64_C(40) * 86400000);
 	assert_true(spec.timeout_ms == INT64_MAX);
 	assert_true(spec.resume_required && spec.fresh && !spec.resume_never && !spec.shell);
 	assert_int_equal(spec.candidates_count, 2);
