@@ -10,6 +10,7 @@
 
 #define SECOND_MS INT64_C(1000)
 #define DAY_MS (24 * 3600 * SECOND_MS)
+#define LEASE_SHORT_MS (10 * SECOND_MS)
 
 enum { UNSET = -1, CPUS_MAX = 4096, ARTIFACTS_MAX = 1000 };
 
@@ -322,9 +323,11 @@ static void check_relations(struct spec *spec, const struct node *body, const st
 		field_remedy(spec, "'stall' stops a step that shows no progress for so long, 'timeout' one "
 				   "that takes so long");
 	}
-	if (move_after != NULL && step->move_after_ms > 0 && step->worker == NULL && step->name != NULL) {
-		field_warning(spec, move_after, "'move_after' has no effect on a step without 'worker'");
-		field_remedy(spec, "name a label that several workers have");
+	if (move_after != NULL && step->move_after_ms > 0 && step->move_after_ms < LEASE_SHORT_MS) {
+		field_warning(spec, move_after,
+			      "'move_after' is so short that an ordinary reconnection can stop the step");
+		field_remedy(spec, "its worker stops the step when it has not heard from here for so long;"
+				   " let it be 10s or more");
 	}
 }
 

@@ -438,6 +438,18 @@ static void on_want(struct link *link, const struct frame *frame)
 	arena_fini(&arena);
 }
 
+/* First the one who decides hears of it, then the worker: what is granted was never forgotten. */
+static void on_lease_ask(struct link *link, const struct frame *frame)
+{
+	struct frame_ping ask;
+
+	if (link->state != LINK_READY || protocol_get_ping(frame, &ask) < 0)
+		return;
+	link->handler->on_lease(link->context, link, ask.number);
+	if (link->state == LINK_READY)
+		protocol_put_ping(&link->out, FRAME_LEASE_GRANT, &ask);
+}
+
 static void on_frame(struct link *link, const struct frame *frame)
 {
 	struct frame_present present;
@@ -464,6 +476,9 @@ static void on_frame(struct link *link, const struct frame *frame)
 		break;
 	case FRAME_WANT:
 		on_want(link, frame);
+		break;
+	case FRAME_LEASE_ASK:
+		on_lease_ask(link, frame);
 		break;
 	default:
 		break; /* a pong, or something a newer agent says */
@@ -504,11 +519,12 @@ void link_received(struct link *link, const uint8_t *bytes, size_t n)
 
 /* --- orders --------------------------------------------------------------------------------------------- */
 
-void link_claim(struct link *link, uint64_t run, uint64_t epoch)
+void link_claim(struct link *link, uint64_t run, uint64_t epoch, int64_t lease_ms)
 {
 	if (link->state == LINK_READY)
-		protocol_put_claim(&link->out, FRAME_CLAIM,
-				   &(struct frame_claim){ .run = run, .epoch = epoch });
+		protocol_put_claim(
+			&link->out, FRAME_CLAIM,
+			&(struct frame_claim){ .run = run, .epoch = epoch, .lease_ms = lease_ms });
 }
 
 void link_release(struct link *link, uint64_t run, uint64_t epoch, bool keep)
@@ -541,7 +557,7 @@ void link_stop_attempt(struct link *link, const struct attempt_id *id, enum reas
 				  &(struct frame_stop){ .id = *id, .reason = reason, .grace_ms = grace_ms });
 }
 
-void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset)
+void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset, bool renew)
 {
 	struct collect *collect;
 	struct err err;
@@ -555,7 +571,8 @@ void link_attach(struct link *link, const struct attempt_id *id, uint64_t journa
 	collect_rewind(collect, journal_offset);
 	protocol_put_attach(&link->out, &(struct frame_attach){ .id = *id,
 								.journal_offset = journal_offset,
-								.log_offset = collect->log_stored });
+								.log_offset = collect->log_stored,
+								.renew = renew });
 }
 
 void link_forget(struct link *link, const struct attempt_id *id)

@@ -68,6 +68,8 @@ struct link_handler {
 			  const struct frame *record, uint64_t journal_end);
 	void (*on_exited)(void *context, struct link *link, const struct frame_exited *exited);
 	void (*on_collected)(void *context, struct link *link, const struct attempt_id *id);
+	/* The worker asks for its leases, at this moment of its clock; it is answered when this returns. */
+	void (*on_lease)(void *context, struct link *link, uint64_t number);
 	void (*on_note)(void *context, struct link *link, const struct frame_note *note);
 	/* The agent wants bytes of a parcel. */
 	void (*on_want)(void *context, struct link *link, const struct frame_want *want);
@@ -101,11 +103,11 @@ void link_renew(struct link *link, const char *why);
 void link_close(struct link *link, void (*on_closed)(void *context), void *context);
 
 /* Orders. In any state but READY they are dropped: the next claim brings them about again. */
-void link_claim(struct link *link, uint64_t run, uint64_t epoch);
+void link_claim(struct link *link, uint64_t run, uint64_t epoch, int64_t lease_ms);
 void link_release(struct link *link, uint64_t run, uint64_t epoch, bool keep);
 void link_start_attempt(struct link *link, const struct attempt_id *id, const uint8_t *frame, size_t bytes);
 void link_stop_attempt(struct link *link, const struct attempt_id *id, enum reason reason, int64_t grace_ms);
-void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset);
+void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset, bool renew);
 void link_forget(struct link *link, const struct attempt_id *id);
 
 /* Bulk: sent at once. To be given only while there is room. */

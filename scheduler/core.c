@@ -34,6 +34,7 @@ static void decide(struct core *core, struct actions *out)
 			settle_run(core, core->runs[i], out);
 	if (core->unclaimed)
 		core_ask_for_claims(core, out);
+	core_end_leases(core, out);
 	for (size_t i = 0; i < core->runs_count; i++) {
 		struct run *run = core->by_rank[i];
 
@@ -45,6 +46,14 @@ static void decide(struct core *core, struct actions *out)
 	}
 }
 
+/* What an earlier scheduler granted is not known; it granted it before this one began. */
+static void count_from_now(struct core *core)
+{
+	for (size_t i = 0; i < core->workers_count; i++)
+		if (core->workers[i]->granted_ms < 0)
+			core->workers[i]->granted_ms = core->now_ms;
+}
+
 void core_step(struct core *core, const struct event *event, struct actions *out)
 {
 	struct worker *worker = event->worker == NULL ? NULL : core_find_worker(core, event->worker);
@@ -53,6 +62,7 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 		core->began_ms = event->now_ms;
 	core->now_ms = event->now_ms;
 	core->wall_ms = event->wall_ms;
+	count_from_now(core);
 	switch (event->kind) {
 	case EVENT_TICK:
 		break;
@@ -86,6 +96,10 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 		assert(worker != NULL);
 		core_on_collected(core, event, worker, out);
 		break;
+	case EVENT_LEASE:
+		assert(worker != NULL);
+		core_on_lease(core, event, worker);
+		break;
 	case EVENT_CANCEL:
 		core_on_cancel(core, event, out);
 		break;
@@ -102,7 +116,7 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 
 int64_t core_next_wake_ms(const struct core *core)
 {
-	int64_t next_ms = INT64_MAX;
+	int64_t next_ms = core_next_lease_end_ms(core);
 
 	for (size_t i = 0; i < core->workers_count; i++) {
 		int64_t until_ms = core->workers[i]->aside_until_ms;
@@ -156,6 +170,7 @@ void core_add_worker(struct core *core, const char *name)
 	worker->name = arena_strdup(&core->arena, name);
 	worker->index = core->workers_count;
 	worker->boot_id = worker->trouble = "";
+	worker->granted_ms = -1;
 	list_init(&worker->live);
 	core->workers[core->workers_count++] = worker;
 }
@@ -242,7 +257,7 @@ void core_add_run(struct core *core, struct run *run)
 	core->runs_count++;
 	rank_runs(core);
 	for (const struct past_worker *past = run->past_workers; past != NULL; past = past->next)
-		run->used[use_worker(core, past->name)->index] = true;
+		core_note_use(run, use_worker(core, past->name), &run->dag->steps[past->step]);
 	list_each (link, &run->open)
 		restore_attempt(core, list_entry(link, struct attempt, open_link));
 	run->unfinished = run->dag->steps_count;

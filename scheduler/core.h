@@ -11,6 +11,9 @@
  * answers with the attempts it has, each attempt we expect there gets one verdict, and only then are tasks
  * placed.
  *
+ * Who may start it elsewhere: an attempt that has a lease (`move_after`) is given up when its worker is down
+ * and its lease has run out on both sides. Its end is `lost` then, whatever is heard of it later.
+ *
  * Ownership: a struct core owns its runs and workers. Texts in actions live in the arena of their run or in
  * the arena
  *            of the actions; both outlive the batch (a run is dropped by core_drop_run only when nothing is pending).
@@ -36,6 +39,9 @@
 #include "scheduler/task.h"
 #include "scheduler/terms.h"
 
+/* The worker that is this machine: it can be reached whenever this process runs, so nothing moves from it. */
+#define CORE_LOCAL "local"
+
 /* --- what happened -------------------------------------------------------------------------------------- */
 
 enum event_kind {
@@ -48,6 +54,7 @@ enum event_kind {
 	EVENT_JOURNAL,     /* one record of an attempt's journal */
 	EVENT_EXITED,      /* its exit record */
 	EVENT_COLLECTED,   /* its log is wholly stored here */
+	EVENT_LEASE,       /* the worker asks for its leases, and is answered right after this */
 	EVENT_CANCEL,      /* somebody asks to cancel a run */
 	EVENT_RETRY,       /* somebody asks to run again what did not succeed, or from a step on */
 	EVENT_DRAIN,       /* somebody wants a worker to start nothing new, or (now: false) no more */
@@ -88,6 +95,7 @@ struct event {
 		struct record_stopping stopping;
 	} record;
 	struct record_exit exit; /* EXITED */
+	int64_t asked_ms;        /* LEASE: when it asked, by the worker's own clock */
 	bool now;                /* CANCEL: without grace; DRAIN: on */
 	int from_step;           /* RETRY: that step and all behind it; -1: what did not succeed */
 	const char *actor;       /* CANCEL RETRY */
@@ -153,7 +161,10 @@ struct action {
 			const char *detail;
 		} event;
 		uint64_t request;
-		uint64_t epoch; /* CLAIM RELEASE */
+		struct {
+			uint64_t epoch;   /* CLAIM RELEASE */
+			int64_t lease_ms; /* CLAIM: the shortest one in the run; 0: none */
+		};
 		struct {
 			const uint8_t *frame; /* START: encoded */
 			size_t bytes;
@@ -164,6 +175,7 @@ struct action {
 		} stop;
 		struct {
 			uint64_t journal_offset;
+			bool renew; /* its lease, from now on */
 		} attach;
 	};
 };
@@ -224,6 +236,7 @@ struct ready_class {
 
 struct past_worker {
 	const char *name;
+	uint32_t step; /* whose attempts were there */
 	struct past_worker *next;
 };
 
@@ -246,6 +259,8 @@ struct run {
 	const char *refusal; /* why the claim was refused */
 	bool used[CORE_WORKERS_MAX]; /* attempts of it are or were there: its inventory is needed before the end */
 	struct past_worker *past_workers; /* as loaded, before the core takes the run */
+	int64_t awaited_ms[CORE_WORKERS_MAX]; /* for so long after its last grant; INT64_MAX: for ever */
+	int64_t lease_ms;    /* the shortest of its steps' leases; 0: none has one */
 	bool settled;        /* looked at since it was handed over */
 	bool ended;          /* ORDER_RUN_ENDED was given */
 	bool hurried;        /* canceled without grace */
@@ -272,6 +287,8 @@ struct worker {
 	const char *trouble; /* why it is not up; "" */
 	int64_t down_ms;
 	int64_t down_wall_ms;
+	int64_t granted_ms; /* when it was last granted its leases, or may have been; -1: before any event */
+	int64_t asked_ms;   /* its newest ask on this connection, by its own clock */
 };
 
 struct core {
@@ -322,6 +339,17 @@ int64_t core_next_wake_ms(const struct core *core);
 
 struct run *core_find_run(const struct core *core, uint64_t run);
 
+/*
+ * Leases (core_lease.c). The one under which a task like `step` runs on `worker`; 0: none, it is waited for.
+ */
+int64_t core_lease_ms(const struct dag_step *step, const char *worker);
+
+/*
+ * How long after the last grant to `worker` an attempt there may be alive, as seen from here: the lease, the
+ * grace, and a margin for clocks that differ and for killing. INT64_MAX when it has no lease.
+ */
+int64_t core_lease_span_ms(const struct dag_step *step, const char *worker);
+
 /* --- making a run to hand over (run_rows.c) ------------------------------------------------------------- */
 
 /*
@@ -336,6 +364,6 @@ void task_add_output(struct task *task, const char *key, const char *value);
 
 /* At recovery: an attempt that was live when the rows were stored; a worker on which some attempt was. */
 struct attempt *run_add_live(struct run *run, const struct attempt_row *row);
-void run_add_past_worker(struct run *run, const char *name);
+void run_add_past_worker(struct run *run, const char *name, uint32_t step);
 
 #endif

@@ -15,7 +15,7 @@ void core_finish_run(struct core *core, struct run *run, struct actions *out)
 	if (run->ended || run->unfinished > 0 || !list_empty(&run->open))
 		return;
 	for (size_t i = 0; i < core->workers_count; i++)
-		if (run->used[i] && run->claims[i] != CLAIM_HELD)
+		if (core_awaits_inventory(core, run, core->workers[i]))
 			return; /* What it still holds of this run is not known yet. */
 	for (size_t i = 0; i < run->dag->steps_count; i++) {
 		if (run->tasks[i].row.state == TASK_FAILED)

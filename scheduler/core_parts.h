@@ -3,8 +3,9 @@
  *
  * core.c takes an event to the file that knows about it and decides what starts; core_moves.c makes moves and
  * notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_start.c starts what
- * is ready; core_worker.c knows claims and inventories; core_journal.c reads what supervisors report;
- * core_request.c does what people ask for. Together they are as pure as core.h says.
+ * is ready; core_worker.c knows claims and inventories; core_lease.c gives up what has moved out of reach;
+ * core_journal.c reads what supervisors report; core_request.c does what people ask for. Together they are as
+ * pure as core.h says.
  */
 #ifndef SCHEDULER_CORE_PARTS_H
 #define SCHEDULER_CORE_PARTS_H
@@ -68,6 +69,13 @@ void core_on_worker_failed(struct core *core, const struct event *event, struct 
 			   struct actions *out);
 void core_count_start(struct core *core, struct worker *worker, bool began, const char *message,
 		      struct actions *out);
+
+/* --- core_lease.c --- */
+void core_note_use(struct run *run, const struct worker *worker, const struct dag_step *step);
+void core_on_lease(struct core *core, const struct event *event, struct worker *worker);
+bool core_awaits_inventory(const struct core *core, const struct run *run, const struct worker *worker);
+void core_end_leases(struct core *core, struct actions *out);
+int64_t core_next_lease_end_ms(const struct core *core);
 
 /* --- core_journal.c --- */
 void core_on_journal(struct core *core, const struct event *event, struct actions *out);

@@ -60,7 +60,7 @@ static void start_task(struct core *core, struct task *task, struct worker *work
 	if (task->row.started_wall_ms == 0)
 		task->row.started_wall_ms = core->wall_ms;
 	task->live = attempt;
-	run->used[worker->index] = true;
+	core_note_use(run, worker, task->step);
 	list_append(&worker->live, &attempt->live_link);
 	list_append(&run->open, &attempt->open_link);
 	core_move_task(core, task, TASK_STARTING, REASON_NONE, "", out);

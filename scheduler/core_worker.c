@@ -36,12 +36,15 @@ void core_ask_for_claims(struct core *core, struct actions *out)
 		if (run->ended)
 			continue;
 		for (size_t i = 0; i < core->workers_count; i++) {
+			const struct worker *worker = core->workers[i];
 			struct attempt_id id = core_whole_run(run);
+			struct action *action;
 
-			if (!core->workers[i]->up || run->claims[i] != CLAIM_NONE ||
-			    !core_run_concerns(core->workers[i], run))
+			if (!worker->up || run->claims[i] != CLAIM_NONE || !core_run_concerns(worker, run))
 				continue;
-			core_order(out, ORDER_CLAIM, core->workers[i], &id)->epoch = core->workers[i]->epoch;
+			action = core_order(out, ORDER_CLAIM, worker, &id);
+			action->epoch = worker->epoch;
+			action->lease_ms = strcmp(worker->name, CORE_LOCAL) == 0 ? 0 : run->lease_ms;
 			run->claims[i] = CLAIM_ASKED;
 		}
 	}
@@ -77,6 +80,7 @@ void core_on_present(struct core *core, const struct event *event, struct worker
 {
 	struct task *task = core_find_task(core, &event->id);
 	struct attempt *attempt = core_find_attempt(core, &event->id);
+	struct action *attach;
 
 	if (task == NULL)
 		return;
@@ -92,8 +96,9 @@ void core_on_present(struct core *core, const struct event *event, struct worker
 		list_append(&task->run->open, &attempt->open_link);
 	}
 	attempt->present = true;
-	core_order(out, ORDER_ATTACH, worker, &event->id)->attach.journal_offset =
-		attempt->row.journal_offset;
+	attach = core_order(out, ORDER_ATTACH, worker, &event->id);
+	attach->attach.journal_offset = attempt->row.journal_offset;
+	attach->attach.renew = !attempt->exited && core_lease_ms(task->step, worker->name) > 0;
 	if (attempt->exited) {
 		if (event->present == PRESENT_RUNNING)
 			core_order_stop(attempt, 0, out);
@@ -179,6 +184,7 @@ void core_on_worker_up(struct core *core, const struct event *event, struct work
 	worker->up = worker->known = true;
 	worker->trouble = "";
 	worker->epoch = facts->epoch;
+	worker->asked_ms = 0; /* The clock of another boot means nothing now. */
 	worker->cpus_milli = at_most(facts->cpus_milli, worker->terms.most.cpus_milli);
 	worker->memory_bytes = at_most(facts->memory_bytes, worker->terms.most.memory_bytes);
 	if (worker->boot_id == NULL || strcmp(worker->boot_id, facts->boot_id) != 0)

@@ -279,6 +279,13 @@ static void on_collected(void *context, struct link *link, const struct attempt_
 	handle(context, &(struct event){ .kind = EVENT_COLLECTED, .worker = link_name(link), .id = *id });
 }
 
+static void on_lease(void *context, struct link *link, uint64_t number)
+{
+	handle(context, &(struct event){ .kind = EVENT_LEASE,
+					 .worker = link_name(link),
+					 .asked_ms = (int64_t)number });
+}
+
 static void on_note(void *context, struct link *link, const struct frame_note *said)
 {
 	struct engine *engine = context;
@@ -343,6 +350,7 @@ static const struct link_handler link_handler = {
 	.on_record = on_record,
 	.on_exited = on_exited,
 	.on_collected = on_collected,
+	.on_lease = on_lease,
 	.on_note = on_note,
 	.on_want = on_want,
 	.on_room = on_room,
@@ -434,7 +442,7 @@ static void carry_out(void *context, const struct action *order)
 		return;
 	switch (order->kind) {
 	case ORDER_CLAIM:
-		link_claim(worker->link, order->id.run, order->epoch);
+		link_claim(worker->link, order->id.run, order->epoch, order->lease_ms);
 		break;
 	case ORDER_START:
 		link_start_attempt(worker->link, &order->id, order->start.frame, order->start.bytes);
@@ -443,7 +451,7 @@ static void carry_out(void *context, const struct action *order)
 		link_stop_attempt(worker->link, &order->id, order->stop.reason, order->stop.grace_ms);
 		break;
 	case ORDER_ATTACH:
-		link_attach(worker->link, &order->id, order->attach.journal_offset);
+		link_attach(worker->link, &order->id, order->attach.journal_offset, order->attach.renew);
 		break;
 	case ORDER_FORGET:
 		link_forget(worker->link, &order->id);

@@ -32,6 +32,9 @@ static const char *explain_stop(const struct record_exit *exit, const struct dag
 				    clock_span(step->stall_ms, span));
 	case REASON_CANCELED:
 		return "canceled";
+	case REASON_LEASE_EXPIRED:
+		return arena_printf(arena, "stopped by its worker, which had not heard from here for %s",
+				    clock_span(step->move_after_ms, span));
 	case REASON_PREEMPTED:
 		return "stopped because its worker asked for it";
 	default:

@@ -262,6 +262,8 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 		.resume_required = step->checkpoint.resume == DAG_RESUME_REQUIRED,
 		.resume_never = step->checkpoint.resume == DAG_RESUME_NEVER,
 		.fresh = attempt->row.id.number == task->row.first_attempt,
+		.lease_ms = core_lease_ms(step, attempt->worker->name),
+		.lease_from_ms = attempt->worker->asked_ms,
 	};
 	if (step->workdir != NULL && expand(step->workdir, PARAM_IN_WORD, &scope, &workdir, err) < 0)
 		return err_wrap(err, "workdir");

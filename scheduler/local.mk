@@ -8,6 +8,7 @@ libscheduler_a_SOURCES = \
 	scheduler/command_run.c \
 	scheduler/core.c scheduler/core.h scheduler/core_parts.h \
 	scheduler/core_journal.c \
+	scheduler/core_lease.c \
 	scheduler/core_moves.c \
 	scheduler/core_outcome.c \
 	scheduler/core_request.c \

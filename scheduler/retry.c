@@ -4,6 +4,9 @@ enum { EXIT_CHECKPOINTED = 85, EXIT_CANNOT_EXECUTE = 126, EXIT_NO_SUCH_COMMAND =
 
 enum retry_class retry_class_of(const struct record_exit *exit, bool progress)
 {
+	/* Before it had begun or after: it was the machine that was in the way. */
+	if (exit->reason == REASON_PREEMPTED || exit->reason == REASON_LEASE_EXPIRED)
+		return RETRY_UNCOUNTED;
 	switch (exit->kind) {
 	case EXIT_LOST:
 		return RETRY_UNCOUNTED;
@@ -13,8 +16,6 @@ enum retry_class retry_class_of(const struct record_exit *exit, bool progress)
 	case EXIT_SIGNAL:
 		break;
 	}
-	if (exit->reason == REASON_PREEMPTED)
-		return RETRY_UNCOUNTED;
 	if (exit->stopped || exit->kind == EXIT_SIGNAL)
 		return RETRY_COUNTED; /* time limit, stall, out of memory */
 	/* 85 without a new checkpoint is no progress: counted, so that it cannot go on for ever. */

@@ -61,6 +61,12 @@ struct run *run_new(struct dag *dag, const struct run_row *row)
 	list_init(&run->retrying);
 	list_init(&run->open);
 	classify(run);
+	for (size_t i = 0; i < dag->steps_count; i++) {
+		int64_t lease_ms = dag->steps[i].move_after_ms;
+
+		if (lease_ms > 0 && (run->lease_ms == 0 || lease_ms < run->lease_ms))
+			run->lease_ms = lease_ms;
+	}
 	run->tasks = mem_array(dag->steps_count, sizeof *run->tasks);
 	for (size_t i = 0; i < dag->steps_count; i++) {
 		struct task *task = &run->tasks[i];
@@ -98,11 +104,13 @@ struct attempt *run_add_live(struct run *run, const struct attempt_row *row)
 	return attempt;
 }
 
-void run_add_past_worker(struct run *run, const char *name)
+void run_add_past_worker(struct run *run, const char *name, uint32_t step)
 {
 	struct past_worker *past = arena_alloc(&run->arena, sizeof *past);
 
-	*past = (struct past_worker){ .name = arena_strdup(&run->arena, name), .next = run->past_workers };
+	*past = (struct past_worker){
+		.name = arena_strdup(&run->arena, name), .step = step, .next = run->past_workers
+	};
 	run->past_workers = past;
 }
 

@@ -357,8 +357,12 @@ static int load_past_workers(struct store *store, struct run *run, struct err *e
 	int rc;
 
 	sqlite3_bind_int64(stmt, 1, (int64_t)run->row.id);
-	while ((rc = store_step_row(store, stmt, "load workers", err)) == 1)
-		run_add_past_worker(run, (const char *)sqlite3_column_text(stmt, 0));
+	while ((rc = store_step_row(store, stmt, "load workers", err)) == 1) {
+		int64_t step = sqlite3_column_int64(stmt, 1);
+
+		if (step >= 0 && (size_t)step < run->dag->steps_count)
+			run_add_past_worker(run, (const char *)sqlite3_column_text(stmt, 0), (uint32_t)step);
+	}
 	return rc;
 }
 

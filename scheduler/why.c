@@ -435,6 +435,30 @@ static void append_attempt(const struct task *task, struct buf *out)
 		buf_append_text(out, ", from zero");
 }
 
+/*
+ * Of one that cannot be reached. The moment when it goes elsewhere is the earliest one: a scheduler that was
+ * started meanwhile counts from its start.
+ */
+static void append_prospect(const struct why *why, const struct task *task, struct buf *out)
+{
+	const struct attempt_row *row = &task->live->row;
+	int64_t lease_ms = core_lease_ms(task->step, row->worker);
+	int64_t end_wall_ms = row->unreachable_wall_ms;
+	char at[MOMENT_BYTES], span[CLOCK_SPAN_BYTES];
+
+	if (lease_ms == 0) {
+		buf_append_text(out, "; it runs on, and its end is collected when its worker is back");
+		return;
+	}
+	end_wall_ms += core_lease_span_ms(task->step, row->worker);
+	buf_printf(out, "; its worker stops it when its lease of %s has run out, and it goes elsewhere ",
+		   clock_span(lease_ms, span));
+	if (end_wall_ms > why->wall_ms)
+		buf_printf(out, "at %s", moment_local(end_wall_ms, why->wall_ms, at));
+	else
+		buf_append_text(out, "when that is certain, as counted since the scheduler was started");
+}
+
 static void append_running(const struct why *why, const struct task *task, struct buf *out)
 {
 	const struct attempt *live = task->live;
@@ -447,7 +471,7 @@ static void append_running(const struct why *why, const struct task *task, struc
 		buf_printf(out, "%s cannot be reached", task->step->name);
 		append_since(out, why, live->row.unreachable_wall_ms);
 		append_attempt(task, out);
-		buf_append_text(out, "; it runs on, and its end is collected when its worker is back");
+		append_prospect(why, task, out);
 	} else if (live->row.state == ATTEMPT_INTENDED) {
 		buf_printf(out, "%s is being started", task->step->name);
 		append_since(out, why, live->row.intended_wall_ms);

@@ -49,13 +49,18 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void give(struct event event)
+static void give_from(const char *worker, struct event event)
 {
 	actions_clear(&out);
 	event.now_ms = now_ms;
 	event.wall_ms = 1000000 + now_ms;
-	event.worker = "local";
+	event.worker = worker;
 	core_step(core, &event, &out);
+}
+
+static void give(struct event event)
+{
+	give_from("local", event);
 }
 
 static size_t count(enum action_kind kind)
@@ -84,6 +89,16 @@ static void connect_and_claim(const char *boot_id, uint64_t epoch)
 	assert_int_equal(count(ORDER_CLAIM), 1);
 	assert_int_equal(count(ORDER_START), 0);
 	give((struct event){ .kind = EVENT_INVENTORY, .id.run = 1 });
+}
+
+/* Up, asked by its clock, answered, and claimed. */
+static void connect_named(const char *worker, const char *boot_id, uint64_t epoch, int64_t asked_ms)
+{
+	give_from(worker, (struct event){ .kind = EVENT_WORKER_UP,
+					  .facts = { .name = worker, .boot_id = boot_id, .host = "h",
+						     .machine = "m", .epoch = epoch, .cpus_milli = 2000 } });
+	give_from(worker, (struct event){ .kind = EVENT_LEASE, .asked_ms = asked_ms });
+	give_from(worker, (struct event){ .kind = EVENT_INVENTORY, .id.run = 1 });
 }
 
 static void exited(uint32_t task, uint32_t number, struct record_exit exit)
@@ -353,6 +368,222 @@ static void an_output_that_is_no_safe_word_is_refused_with_its_variable(void **s
 	assert_int_equal(count(ORDER_START), 0);
 }
 
+/* --- leases --------------------------------------------------------------------------------------------- */
+
+/* Lease and grace, what two clocks may differ by in that time, and killing. */
+enum { LEASE_MS = 60000, SPAN_MS = 70000 + 1400 + 5000 };
+
+static const char leased_yaml[] =
+	"steps: {a: {run: 'true', move_after: 60s, grace: 10s, retry: {backoff: 0s}}}";
+
+/* Attempt 1 runs on gpu1; gpu2 is there too. */
+static void start_on_gpu1(void)
+{
+	core_add_worker(core, "gpu1");
+	core_add_worker(core, "gpu2");
+	core_add_run(core, make_run(leased_yaml));
+	give((struct event){ .kind = EVENT_TICK });
+	connect_named("gpu1", "boot-1", 7, 500);
+	assert_string_equal(first(ORDER_START)->worker, "gpu1");
+	connect_named("gpu2", "boot-2", 8, 900);
+}
+
+static void an_attempt_is_told_its_lease_and_the_newest_ask(void **state)
+{
+	struct frame frame;
+	struct arena arena;
+	struct spec spec;
+
+	(void)state;
+	core_add_worker(core, "gpu1");
+	core_add_run(core, make_run(leased_yaml));
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_UP,
+					  .facts = { .boot_id = "b", .epoch = 7, .host = "",
+						     .machine = "" } });
+	assert_int_equal(first(ORDER_CLAIM)->epoch, 7);
+	assert_int_equal(first(ORDER_CLAIM)->lease_ms, LEASE_MS);
+	give_from("gpu1", (struct event){ .kind = EVENT_LEASE, .asked_ms = 300 });
+	give_from("gpu1", (struct event){ .kind = EVENT_LEASE, .asked_ms = 500 });
+	give_from("gpu1", (struct event){ .kind = EVENT_INVENTORY, .id.run = 1 });
+	arena_init(&arena);
+	assert_int_equal(protocol_next(first(ORDER_START)->start.frame, first(ORDER_START)->start.bytes,
+				       &frame, NULL), 1);
+	assert_int_equal(protocol_get_spec(&frame, &arena, &spec), 0);
+	assert_int_equal(spec.lease_ms, LEASE_MS);
+	assert_int_equal(spec.lease_from_ms, 500);
+	arena_fini(&arena);
+}
+
+static void a_lease_is_waited_out_and_then_the_task_goes_elsewhere(void **state)
+{
+	(void)state;
+	start_on_gpu1();
+	now_ms += 30000;
+	give_from("gpu1", (struct event){ .kind = EVENT_LEASE, .asked_ms = 30500 });
+	now_ms += 1000;
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_DOWN });
+	assert_int_equal(core_next_wake_ms(core), now_ms - 1000 + SPAN_MS);
+	now_ms += SPAN_MS - 1001;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(out.count, 0);
+	now_ms += 1;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(first(SAVE_ATTEMPT)->attempt.state, ATTEMPT_LOST);
+	assert_int_equal(first(SAVE_ATTEMPT)->attempt.reason, REASON_WORKER_LOST);
+	assert_string_equal(first(ORDER_START)->worker, "gpu2");
+	assert_int_equal(first(ORDER_START)->id.number, 2);
+	assert_int_equal(task_at(0)->row.failures, 0);
+	assert_int_equal(core_next_wake_ms(core), INT64_MAX);
+}
+
+static void a_worker_that_can_be_reached_is_never_judged(void **state)
+{
+	(void)state;
+	start_on_gpu1();
+	now_ms += 100 * SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(out.count, 0);
+	assert_int_equal(core_next_wake_ms(core), INT64_MAX);
+}
+
+static void a_start_that_never_arrived_is_given_up_too(void **state)
+{
+	(void)state;
+	start_on_gpu1();
+	assert_int_equal(task_at(0)->live->row.state, ATTEMPT_INTENDED);
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_DOWN });
+	now_ms += SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(first(ORDER_START)->id.number, 2);
+}
+
+static void what_comes_back_after_that_is_stopped_and_collected_and_not_heeded(void **state)
+{
+	struct attempt_id a = { 1, 0, 1 };
+
+	(void)state;
+	start_on_gpu1();
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_DOWN });
+	now_ms += SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	connect_named("gpu1", "boot-1", 9, 200000);
+	give_from("gpu1", (struct event){ .kind = EVENT_PRESENT, .id = a, .present = PRESENT_RUNNING });
+	assert_int_equal(count(ORDER_ATTACH), 1);
+	assert_false(first(ORDER_ATTACH)->attach.renew);
+	assert_int_equal(first(ORDER_STOP)->stop.grace_ms, 0);
+	exited(0, 1, (struct record_exit){ .kind = EXIT_CODE });
+	assert_int_equal(core->late_messages, 1);
+	assert_int_equal(task_at(0)->live->row.id.number, 2);
+	exited(0, 2, (struct record_exit){ .kind = EXIT_CODE });
+	give_from("gpu2", (struct event){ .kind = EVENT_COLLECTED, .id = { 1, 0, 2 } });
+	assert_int_equal(count(ORDER_RUN_ENDED), 0); /* gpu1 is there again: its log is waited for */
+	give_from("gpu1", (struct event){ .kind = EVENT_COLLECTED, .id = a });
+	assert_int_equal(count(ORDER_FORGET), 1);
+	assert_int_equal(count(ORDER_RUN_ENDED), 1);
+	assert_int_equal(core_find_run(core, 1)->row.state, RUN_SUCCEEDED);
+}
+
+static void one_that_is_back_in_time_is_renewed(void **state)
+{
+	struct attempt_id a = { 1, 0, 1 };
+
+	(void)state;
+	start_on_gpu1();
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_DOWN });
+	now_ms += SPAN_MS - 1;
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_UP,
+					  .facts = { .boot_id = "boot-1", .epoch = 9, .host = "",
+						     .machine = "" } });
+	give_from("gpu1", (struct event){ .kind = EVENT_PRESENT, .id = a, .present = PRESENT_RUNNING });
+	assert_true(first(ORDER_ATTACH)->attach.renew);
+	now_ms += SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(count(SAVE_ATTEMPT), 0);
+}
+
+static void a_run_ends_without_a_worker_whose_leases_have_run_out(void **state)
+{
+	(void)state;
+	start_on_gpu1();
+	exited(0, 1, (struct record_exit){ .kind = EXIT_CODE });
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_DOWN }); /* with the rest of the log */
+	now_ms += SPAN_MS - 1;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(count(ORDER_RUN_ENDED), 0);
+	assert_int_equal(core_next_wake_ms(core), now_ms + 1);
+	now_ms += 1;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(count(ORDER_RUN_ENDED), 1);
+	assert_int_equal(core_find_run(core, 1)->row.state, RUN_SUCCEEDED);
+}
+
+static void a_canceled_task_out_of_reach_ends_with_its_lease(void **state)
+{
+	(void)state;
+	start_on_gpu1();
+	give_from("gpu1", (struct event){ .kind = EVENT_WORKER_DOWN });
+	give((struct event){ .kind = EVENT_CANCEL, .id.run = 1, .actor = "ada", .origin = "test" });
+	assert_int_equal(task_at(0)->row.state, TASK_STOPPING);
+	now_ms += SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(task_at(0)->row.state, TASK_CANCELED);
+	assert_int_equal(core_find_run(core, 1)->row.state, RUN_CANCELED);
+}
+
+static void after_a_restart_the_lease_is_counted_anew(void **state)
+{
+	struct attempt_row row = { .id = { 1, 0, 1 }, .state = ATTEMPT_RUNNING, .worker = "gpu1",
+				   .boot_id = "boot-1", .resumed_from = "", .devices = "", .message = "" };
+	struct run *run = make_run(leased_yaml);
+
+	(void)state;
+	run->row.state = RUN_RUNNING;
+	run->tasks[0].row.state = TASK_RUNNING;
+	run->tasks[0].row.attempts = 1;
+	run_add_past_worker(run, "gpu1", 0);
+	run_add_live(run, &row);
+	core_add_worker(core, "gpu1");
+	core_add_worker(core, "gpu2");
+	core_add_run(core, run);
+	now_ms = 5000000;
+	give((struct event){ .kind = EVENT_TICK });
+	connect_named("gpu2", "boot-2", 8, 900);
+	assert_int_equal(core_next_wake_ms(core), 5000000 + SPAN_MS);
+	now_ms += SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_string_equal(first(ORDER_START)->worker, "gpu2");
+}
+
+static void this_machine_has_no_leases(void **state)
+{
+	(void)state;
+	core_add_run(core, make_run(leased_yaml));
+	connect_and_claim("boot", 1);
+	give((struct event){ .kind = EVENT_WORKER_DOWN });
+	assert_int_equal(core_next_wake_ms(core), INT64_MAX);
+	now_ms += 100 * SPAN_MS;
+	give((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(out.count, 0);
+	assert_int_equal(core_lease_ms(task_at(0)->step, "local"), 0);
+}
+
+static void a_step_stopped_for_its_lease_is_tried_again_for_nothing(void **state)
+{
+	(void)state;
+	start_on_gpu1();
+	exited(0, 1, (struct record_exit){ .kind = EXIT_SIGNAL, .signal = 15, .stopped = true,
+					   .reason = REASON_LEASE_EXPIRED });
+	assert_int_equal(first(SAVE_ATTEMPT)->attempt.state, ATTEMPT_FAILED);
+	assert_string_equal(first(SAVE_ATTEMPT)->attempt.message,
+			    "stopped by its worker, which had not heard from here for 1m00s");
+	assert_int_equal(first(ORDER_START)->id.number, 2);
+	assert_int_equal(task_at(0)->row.failures, 0);
+	exited(0, 2, (struct record_exit){ .kind = EXIT_NOT_STARTED, .stopped = true, .text = "x",
+					   .reason = REASON_LEASE_EXPIRED });
+	assert_int_not_equal(task_at(0)->row.state, TASK_FAILED);
+	assert_int_equal(task_at(0)->row.failures, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -372,6 +603,17 @@ int main(void)
 		TEST(a_stop_for_a_time_limit_is_a_failure_that_is_retried),
 		TEST(retry_from_a_step_runs_it_and_what_follows),
 		TEST(an_output_that_is_no_safe_word_is_refused_with_its_variable),
+		TEST(an_attempt_is_told_its_lease_and_the_newest_ask),
+		TEST(a_lease_is_waited_out_and_then_the_task_goes_elsewhere),
+		TEST(a_worker_that_can_be_reached_is_never_judged),
+		TEST(a_start_that_never_arrived_is_given_up_too),
+		TEST(what_comes_back_after_that_is_stopped_and_collected_and_not_heeded),
+		TEST(one_that_is_back_in_time_is_renewed),
+		TEST(a_run_ends_without_a_worker_whose_leases_have_run_out),
+		TEST(a_canceled_task_out_of_reach_ends_with_its_lease),
+		TEST(after_a_restart_the_lease_is_counted_anew),
+		TEST(this_machine_has_no_leases),
+		TEST(a_step_stopped_for_its_lease_is_tried_again_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,28 @@ static void silence_is_told_as_silence(void **state)
 		" yet");
 }
 
+static void one_out_of_reach_tells_when_it_moves(void **state)
+{
+	struct attempt *attempt;
+
+	(void)state;
+	run->dag->steps[fixture_task(run, "train")->row.step].move_after_ms = 1800000;
+	train_runs();
+	attempt = fixture_task(run, "train")->live;
+	attempt->row.worker = "gpu1";
+	attempt->row.state = ATTEMPT_UNREACHABLE;
+	attempt->row.unreachable_wall_ms = FIXTURE_NOW_MS - 5000;
+	assert_why("train", "train cannot be reached since 11:59:55 (5.0s) on worker gpu1; its worker stops"
+			    " it when its lease of 30m00s has run out, and it goes elsewhere at 12:30:56");
+	why.wall_ms += 3600000;
+	assert_why("train", "train cannot be reached since 11:59:55 (1h00m) on worker gpu1; its worker stops"
+			    " it when its lease of 30m00s has run out, and it goes elsewhere when that is"
+			    " certain, as counted since the scheduler was started");
+	attempt->row.worker = "local";
+	assert_why("train", "train cannot be reached since 11:59:55 (1h00m) on worker local; it runs on, and"
+			    " its end is collected when its worker is back");
+}
+
 static void a_retry_tells_when_and_at_whose_expense(void **state)
 {
 	struct task *task = fixture_set(run, "train", TASK_RETRYING, REASON_EXIT, "exit code 3");
@@ -278,6 +300,7 @@ int main(void)
 		TEST(a_ready_task_names_who_holds_the_resources),
 		TEST(a_running_task_tells_since_when_and_from_where),
 		TEST(silence_is_told_as_silence),
+		TEST(one_out_of_reach_tells_when_it_moves),
 		TEST(a_retry_tells_when_and_at_whose_expense),
 		TEST(a_failure_comes_with_the_last_words),
 		TEST(what_was_not_started_names_the_root_cause),
