@@ -4,7 +4,7 @@ set -u
 sim=${STOKER_BUILD:-.}/tests/sim/sim
 seeds=10000
 test "${STOKER_TEST_QUICK:-0}" = 1 && seeds=1000
-echo 1..7
+echo 1..9
 number=0
 report() {
 	number=$((number + 1))
@@ -22,7 +22,7 @@ for half in 1 2; do
 	rm -f "${TMPDIR:-/tmp}/sim.$$.$half" "${TMPDIR:-/tmp}/sim.$$.out"
 done
 number=2
-for rule in epochs commit silence success resume; do
+for rule in epochs commit silence success resume lease margin; do
 	number=$((number + 1))
 	said=$("$sim" --seeds 2000 --break $rule 2>&1) || true
 	case $said in

@@ -4,10 +4,10 @@
  *   sim [--seeds N] [--seed S] [--break RULE] [--verbose]
  *
  * Each seed makes a DAG, workers, and faults: links cut, agents frozen and late, machines rebooted,
- * supervisors killed, checkpoints rotten, disks full, runs canceled and retried, and the scheduler killed
- * between any two writes. The promises of the design are checked the moment something happens; after the
- * faults every run must come to its end and nothing of it may be left anywhere. A failure prints its seed;
- * `make check-sim SEED=S` repeats it.
+ * supervisors killed, checkpoints rotten, disks full, runs canceled and retried, workers away for long or
+ * for ever, and the scheduler killed between any two writes. The promises of the design are checked the
+ * moment something happens; after the faults every run must come to its end and nothing of it may be left
+ * anywhere that can be reached. A failure prints its seed; `make check-sim SEED=S` repeats it.
  *
  * --break breaks one rule on purpose (world.h lists them) and expects the checks to notice within the seeds
  * given.
@@ -60,6 +60,9 @@ struct sim {
 	unsigned retries_by_hand;
 	int retry_from;
 	bool faults_over;
+	bool leases;      /* some steps have one */
+	bool all_leased;  /* and may run anywhere, so that no worker is needed for the run to end */
+	bool passed_over[WORLD_WORKERS]; /* out of reach when the run ended */
 
 	/* what is known to be on disk */
 	enum attempt_state stored[STEPS_MAX][ATTEMPTS_MAX];
@@ -168,6 +171,8 @@ static void give(struct sim *sim, struct event event)
 	event.wall_ms = WALL_BASE + event.now_ms;
 	driver_event(&sim->driver, &event);
 	check_derived(sim);
+	if (core_next_wake_ms(sim->core) <= event.now_ms)
+		fail(sim, "the core asks to be woken in the past");
 }
 
 static void carry_out(void *context, const struct action *order)
@@ -189,10 +194,11 @@ static void carry_out(void *context, const struct action *order)
 		return;
 	}
 	worker = worker_index(order->worker);
-	message.epoch = order->epoch;
 	switch (order->kind) {
 	case ORDER_CLAIM:
 		message.kind = TO_AGENT_CLAIM;
+		message.epoch = order->epoch;
+		message.lease_ms = order->lease_ms;
 		break;
 	case ORDER_START: {
 		struct arena *arena = &sim->core->arena; /* lives as long as this scheduler does; see below */
@@ -214,12 +220,14 @@ static void carry_out(void *context, const struct action *order)
 	case ORDER_ATTACH:
 		message.kind = TO_AGENT_ATTACH;
 		message.offset = order->attach.journal_offset;
+		message.renew = order->attach.renew;
 		break;
 	case ORDER_FORGET:
 		message.kind = TO_AGENT_FORGET;
 		break;
 	case ORDER_RELEASE:
 		message.kind = TO_AGENT_RELEASE;
+		message.epoch = order->epoch;
 		break;
 	default:
 		abort();
@@ -302,9 +310,24 @@ static void linger(void *context)
 		    sim->life);
 }
 
+/* Whom the end of the run did not wait for is known at the moment it is decided. */
+static void on_decided(void *context, const struct action *save)
+{
+	struct sim *sim = context;
+
+	if (save->kind == SAVE_ATTEMPT && save->attempt.state == ATTEMPT_LOST)
+		SAY(sim, "attempt %" PRIu64 ".%u is lost: %s", save->attempt.id.task, save->attempt.id.number,
+		    save->attempt.message);
+	for (size_t i = 0; save->kind == SAVE_RUN && i < WORLD_WORKERS; i++)
+		sim->passed_over[i] = !sim->core->workers[i]->up;
+}
+
 static const struct driver_ends driver_ends = { .write = write_batch,
 						.linger = linger,
-						.carry_out = carry_out };
+						.carry_out = carry_out,
+						.decided = on_decided };
+
+static void connect_later(struct sim *sim, size_t worker);
 
 static void on_connect(void *context, uint64_t argument)
 {
@@ -315,6 +338,10 @@ static void on_connect(void *context, uint64_t argument)
 
 	if (!sim->up || sim->life != argument >> 8 || world_is_connected(sim->world, worker))
 		return;
+	if (world_is_away(sim->world, worker)) {
+		connect_later(sim, worker);
+		return;
+	}
 	if (store_next_epoch(sim->store, world_worker_name(worker), &epoch, &err) < 0)
 		fail(sim, "%s", err.text);
 	world_connect(sim->world, worker, epoch);
@@ -430,6 +457,15 @@ static void schedule_kill(struct sim *sim)
 
 /* --- the world tells ------------------------------------------------------------------------------------ */
 
+/* As a link does: at once, and not through the driver. */
+static void grant(struct sim *sim, const struct event *event)
+{
+	struct message message = { .kind = TO_AGENT_GRANT, .number = event->asked_ms };
+
+	if (sim->up && !sim->dying)
+		world_send(sim->world, worker_index(event->worker), &message);
+}
+
 static void on_deliver(void *context, const struct event *event)
 {
 	struct sim *sim = context;
@@ -437,6 +473,8 @@ static void on_deliver(void *context, const struct event *event)
 	SAY(sim, "event %d of %s task %" PRIu64 ".%u", (int)event->kind,
 	    event->worker == NULL ? "" : event->worker, event->id.task, event->id.number);
 	give(sim, *event);
+	if (event->kind == EVENT_LEASE)
+		grant(sim, event);
 	if (event->kind == EVENT_INVENTORY && event->refused)
 		world_cut(sim->world, worker_index(event->worker));
 }
@@ -490,12 +528,18 @@ static void check_resumed(struct sim *sim, const struct spec *spec, size_t worke
 {
 	sqlite3_stmt *stmt = NULL;
 
-	sqlite3_prepare_v2(
-		sim->store->db,
-		"SELECT name, digest FROM checkpoint WHERE run = ?1 AND step = ?2 AND state = 'good'", -1,
-		&stmt, NULL);
+	/* What others wrote on another worker under the same name is not this one's. */
+	if (sqlite3_prepare_v2(sim->store->db,
+			       "SELECT name, digest FROM checkpoint"
+			       " JOIN attempt ON attempt.run = checkpoint.run AND attempt.step = checkpoint.step"
+			       " AND number = checkpoint.attempt"
+			       " WHERE checkpoint.run = ?1 AND checkpoint.step = ?2 AND worker = ?3"
+			       " AND checkpoint.state = 'good'",
+			       -1, &stmt, NULL) != SQLITE_OK)
+		fail(sim, "%s", sqlite3_errmsg(sim->store->db));
 	sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
 	sqlite3_bind_int64(stmt, 2, (int64_t)spec->id.task);
+	sqlite3_bind_text(stmt, 3, world_worker_name(worker), -1, SQLITE_STATIC);
 	while (sqlite3_step(stmt) == SQLITE_ROW) {
 		const char *name = (const char *)sqlite3_column_text(stmt, 0);
 
@@ -569,7 +613,7 @@ static void on_fault(void *context, uint64_t argument)
 		world_stop_faults(sim->world);
 		return;
 	}
-	switch (rng_below(rng, 14)) {
+	switch (rng_below(rng, 17)) {
 	case 0:
 	case 1:
 	case 2:
@@ -606,6 +650,17 @@ static void on_fault(void *context, uint64_t argument)
 						  .origin = "sim",
 						  .now = chance(sim, 30) });
 		break;
+	case 13:
+		world_freeze(sim->world, rng_below(rng, WORLD_WORKERS));
+		break;
+	case 14:
+	case 15:
+		if (sim->all_leased && chance(sim, 10))
+			world_take_away(sim->world, 0, INT64_MAX);
+		else
+			world_take_away(sim->world, rng_below(rng, WORLD_WORKERS),
+					(int64_t)rng_below(rng, 20 * 60 * 1000));
+		break;
 	default:
 		break;
 	}
@@ -614,6 +669,19 @@ static void on_fault(void *context, uint64_t argument)
 
 /* --- a seed --------------------------------------------------------------------------------------------- */
 
+/* Checkpoints stay on their worker: steps that care are bound to one. The others move, and begin anew. */
+static void put_whereabouts(struct sim *sim, struct buf *text)
+{
+	struct rng *rng = world_rng(sim->world);
+	bool leased = sim->all_leased || (sim->leases && chance(sim, 75));
+
+	if (!sim->all_leased && (!leased || chance(sim, 40)))
+		buf_printf(text, "    worker: %s\n", world_worker_name(rng_below(rng, WORLD_WORKERS)));
+	if (leased)
+		buf_printf(text, "    move_after: %ds\n    grace: %ds\n", 10 + (int)rng_below(rng, 150),
+			   (int)rng_below(rng, chance(sim, 60) ? 4 : 40));
+}
+
 /* A DAG of a few steps, as text: the parser is real too. */
 static char *make_dag(struct sim *sim)
 {
@@ -621,6 +689,8 @@ static char *make_dag(struct sim *sim)
 	struct buf text = { 0 };
 
 	sim->steps = 1 + rng_below(rng, STEPS_MAX);
+	sim->leases = chance(sim, 40);
+	sim->all_leased = sim->leases && chance(sim, 40);
 	buf_printf(&text, "name: sim\nconcurrency: %d\nsteps:\n", 1 + (int)rng_below(rng, 4));
 	for (size_t i = 0; i < sim->steps; i++) {
 		const char *comma = "";
@@ -636,9 +706,8 @@ static char *make_dag(struct sim *sim)
 		if (chance(sim, 60))
 			buf_printf(&text, "    retry: {max: %d, backoff: %ds, max_backoff: 5m}\n",
 				   (int)rng_below(rng, 4), 1 + (int)rng_below(rng, 60));
-		/* Checkpoints stay on their worker: steps that care are bound to one. */
-		buf_printf(&text, "    worker: %s\n    checkpoint: {keep: 0}\n",
-			   world_worker_name(rng_below(rng, WORLD_WORKERS)));
+		put_whereabouts(sim, &text);
+		buf_append_text(&text, "    checkpoint: {keep: 0}\n");
 		if (chance(sim, 30))
 			buf_printf(&text, "    resources: {cpus: %d, gpus: %d}\n", 1 + (int)rng_below(rng, 4),
 				   (int)rng_below(rng, 3));
@@ -744,9 +813,9 @@ static void play(struct sim *sim)
 		;
 	if (world_alive(sim->world, sim->run) > 0)
 		fail(sim, "a step lives after the end of its run");
-	if (ended_in_peace && world_left_behind(sim->world, sim->run) > 0)
+	if (ended_in_peace && world_left_behind(sim->world, sim->run, sim->passed_over) > 0)
 		fail(sim, "the run has ended and its workers keep %zu attempts of it",
-		     world_left_behind(sim->world, sim->run));
+		     world_left_behind(sim->world, sim->run, sim->passed_over));
 }
 
 static void clean_up(struct sim *sim)
@@ -795,7 +864,7 @@ static enum breakage breakage_of(const char *name)
 	for (int i = 0; i < BREAKAGES; i++)
 		if (strcmp(breakage_names[i], name) == 0)
 			return (enum breakage)i;
-	fprintf(stderr, "sim: --break knows: epochs commit silence success resume\n");
+	fprintf(stderr, "sim: --break knows: epochs commit silence success resume lease margin\n");
 	exit(2);
 }
 

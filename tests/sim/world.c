@@ -11,10 +11,10 @@
 enum { DEVICES = 2, EPOCH_RUNS = 8, CALLS_FIRST = 256, WALL_BASE = 1000000000 };
 
 const char *const breakage_names[BREAKAGES] = {
-	"nothing", "epochs", "commit", "silence", "success", "resume"
+	"nothing", "epochs", "commit", "silence", "success", "resume", "lease", "margin"
 };
 
-static const char *const worker_names[WORLD_WORKERS] = { "alpha", "beta" };
+static const char *const worker_names[WORLD_WORKERS] = { "alpha", "beta", "gamma" };
 
 /* What lies in the checkpoint folder of a task on a worker. */
 struct stored_checkpoint {
@@ -38,6 +38,8 @@ struct connection {
 	uint64_t epoch;
 	int64_t down_at; /* last delivery to the scheduler: messages keep their order */
 	int64_t up_at;
+	int64_t ask_every; /* 0: no run with leases is claimed */
+	int64_t frozen_until;
 	struct attached attached[WORLD_PROCS];
 	size_t attached_count;
 };
@@ -45,6 +47,9 @@ struct connection {
 struct machine {
 	uint64_t boot;
 	char boot_id[24];
+	int64_t booted_at;
+	int64_t ppm;     /* its clock is so much faster than the true one */
+	int64_t away_until;
 	struct connection current; /* agent and link that the scheduler holds */
 	uint64_t high_water;
 	struct {
@@ -154,6 +159,23 @@ static void violated(struct world *world, const char *promise)
 static bool chance(struct world *world, unsigned percent)
 {
 	return rng_below(&world->rng, 100) < percent;
+}
+
+/* By the machine's clock, in milliseconds since its boot. */
+static int64_t local_now(const struct world *world, size_t worker)
+{
+	const struct machine *machine = &world->machines[worker];
+
+	return 1000 + (world->now - machine->booted_at) * (1000000 + machine->ppm) / 1000000;
+}
+
+/* How long it truly takes until the machine's clock shows `local`: rather later than sooner. */
+static int64_t true_wait(const struct world *world, size_t worker, int64_t local)
+{
+	int64_t pace = 1000000 + world->machines[worker].ppm;
+	int64_t wait = (local - local_now(world, worker)) * 1000000 / pace + 2;
+
+	return wait > 0 ? wait : 0;
 }
 
 /* --- agent to scheduler --------------------------------------------------------------------------------- */
@@ -267,6 +289,15 @@ static void end_proc(struct world *world, struct proc *proc, struct record_exit 
 	ship_news(world, proc);
 }
 
+/* Asked while nothing of it runs yet. */
+static void end_unbegun(struct world *world, struct proc *proc, enum reason reason)
+{
+	proc->verifying = false;
+	proc->stop_asked = true;
+	proc->stop_reason = reason;
+	end_proc(world, proc, (struct record_exit){ .kind = EXIT_NOT_STARTED, .transient = true });
+}
+
 static struct stored_checkpoint *find_checkpoint(struct world *world, const struct proc *proc,
 						 const char *name)
 {
@@ -310,22 +341,36 @@ static void write_checkpoint(struct world *world, struct proc *proc)
 	append_record(proc, &record);
 }
 
+static uint64_t call_argument(const struct world *world, const struct proc *proc)
+{
+	return (uint64_t)(proc - world->procs) << 32 | (proc->life & 0xffffffff);
+}
+
+/* NULL when it has ended since it asked for the call. */
+static struct proc *called_proc(struct world *world, uint64_t argument)
+{
+	struct proc *proc = &world->procs[argument >> 32];
+
+	return (proc->life & 0xffffffff) == (argument & 0xffffffff) ? proc : NULL;
+}
+
 static void on_proc_step(void *context, uint64_t argument);
 
 static void schedule_step(struct world *world, struct proc *proc)
 {
-	uint64_t argument = (uint64_t)(proc - world->procs) << 32 | (proc->life & 0xffffffff);
-
-	world_after(world, 100 + (int64_t)rng_below(&world->rng, 20000), on_proc_step, world, argument);
+	world_after(world, 100 + (int64_t)rng_below(&world->rng, proc->slow ? 200000 : 20000), on_proc_step,
+		    world, call_argument(world, proc));
 }
 
 static void on_proc_step(void *context, uint64_t argument)
 {
 	struct world *world = context;
-	struct proc *proc = &world->procs[argument >> 32];
+	struct proc *proc = called_proc(world, argument);
 
-	if (!proc->alive || (proc->life & 0xffffffff) != (argument & 0xffffffff))
+	if (proc == NULL || !proc->alive)
 		return;
+	if (proc->stop_asked && proc->stubborn)
+		return; /* It will be killed. */
 	if (proc->stop_asked) {
 		if (chance(world, 60))
 			write_checkpoint(world, proc);
@@ -384,6 +429,55 @@ static const struct stored_checkpoint *choose_resume(struct world *world, struct
 	return NULL;
 }
 
+/* --- leases, as the supervisor keeps them --- */
+
+static bool lease_holds(struct world *world, struct proc *proc)
+{
+	int64_t now = local_now(world, proc->worker);
+
+	if (proc->spec.lease_ms == 0)
+		return true;
+	if (proc->lease > proc->renewed && now >= proc->renewed + proc->spec.lease_ms)
+		proc->renewed = proc->lease;
+	return proc->renewed <= now && now < proc->renewed + proc->spec.lease_ms;
+}
+
+/* The grace is over, and what is left of the step is hunted down, which takes a while. */
+static void on_grace_over(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct proc *proc = called_proc(world, argument);
+
+	if (proc != NULL && proc->alive)
+		end_proc(world, proc, (struct record_exit){ .kind = EXIT_SIGNAL, .signal = 9 });
+}
+
+static void on_lease_due(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct proc *proc = called_proc(world, argument);
+	int64_t kill_at;
+
+	if (proc == NULL || (!proc->alive && !proc->verifying))
+		return;
+	if (lease_holds(world, proc)) {
+		world_after(world, true_wait(world, proc->worker, proc->renewed + proc->spec.lease_ms),
+			    on_lease_due, world, argument);
+		return;
+	}
+	if (proc->verifying) {
+		end_unbegun(world, proc, REASON_LEASE_EXPIRED);
+		return;
+	}
+	kill_at = true_wait(world, proc->worker,
+			    proc->renewed + proc->spec.lease_ms + proc->spec.grace_ms);
+	world_after(world, kill_at + (int64_t)rng_below(&world->rng, 4900), on_grace_over, world, argument);
+	if (proc->stop_asked)
+		return;
+	proc->stop_asked = true;
+	proc->stop_reason = REASON_LEASE_EXPIRED;
+}
+
 static void begin_step(struct world *world, struct proc *proc, const struct spec *spec)
 {
 	const struct stored_checkpoint *from = choose_resume(world, proc, spec);
@@ -406,6 +500,60 @@ static void begin_step(struct world *world, struct proc *proc, const struct spec
 	append_record(proc, &record);
 	world->ends->step_begins(world->context, spec, proc->worker, record.started.resumed_from);
 	schedule_step(world, proc);
+	ship_news(world, proc);
+}
+
+static void on_verified(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct proc *proc = called_proc(world, argument);
+
+	if (proc == NULL || !proc->verifying)
+		return;
+	if (!lease_holds(world, proc)) {
+		end_unbegun(world, proc, REASON_LEASE_EXPIRED);
+		return;
+	}
+	proc->verifying = false;
+	begin_step(world, proc, &proc->spec);
+}
+
+static void on_first_look(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct proc *proc = called_proc(world, argument);
+
+	if (proc == NULL || !proc->verifying)
+		return;
+	if (!lease_holds(world, proc)) {
+		end_unbegun(world, proc, REASON_LEASE_EXPIRED);
+		return;
+	}
+	world_after(world, true_wait(world, proc->worker, proc->renewed + proc->spec.lease_ms), on_lease_due,
+		    world, call_argument(world, proc));
+	if (chance(world, 20))
+		world_after(world, (int64_t)rng_below(&world->rng, 60000), on_verified, world,
+			    call_argument(world, proc));
+	else
+		on_verified(world, call_argument(world, proc));
+}
+
+/* Its supervisor is there. One with a lease looks at that first, sooner or later; then at its checkpoints. */
+static void begin_proc(struct world *world, struct proc *proc)
+{
+	if (proc->spec.lease_ms == 0) {
+		begin_step(world, proc, &proc->spec);
+		return;
+	}
+	proc->renewed = proc->lease = proc->spec.lease_from_ms;
+	proc->slow = chance(world, 50);
+	proc->stubborn = chance(world, 40);
+	proc->verifying = true;
+	if (chance(world, 30))
+		world_after(world, (int64_t)rng_below(&world->rng, 4000), on_first_look, world,
+			    call_argument(world, proc));
+	else
+		on_first_look(world, call_argument(world, proc));
 }
 
 /* --- the agent ------------------------------------------------------------------------------------------ */
@@ -443,6 +591,73 @@ static uint64_t *epoch_of(struct machine *machine, uint64_t run, bool make)
 	return NULL;
 }
 
+static bool may_renew(const struct proc *proc, uint64_t connection)
+{
+	for (size_t i = 0; i < sizeof proc->renewers / sizeof proc->renewers[0]; i++)
+		if (proc->renewers[i] == connection)
+			return true;
+	return false;
+}
+
+static void let_renew(struct proc *proc, uint64_t connection)
+{
+	memmove(proc->renewers, proc->renewers + 1, sizeof proc->renewers - sizeof proc->renewers[0]);
+	proc->renewers[sizeof proc->renewers / sizeof proc->renewers[0] - 1] = connection;
+}
+
+/* Said by any agent, however late it wakes. */
+static void agent_grant(struct world *world, const struct message *message)
+{
+	int64_t number = world->breakage == BREAK_LEASE ? local_now(world, message->worker) : message->number;
+
+	for (size_t i = 0; i < world->procs_count; i++) {
+		struct proc *proc = &world->procs[i];
+
+		if (proc->exists && !proc->ended && proc->worker == message->worker &&
+		    proc->spec.lease_ms > 0 && may_renew(proc, message->connection) &&
+		    number > proc->lease)
+			proc->lease = number;
+	}
+}
+
+static void ask_for_leases(struct world *world, size_t worker)
+{
+	int times = chance(world, 5) ? 2 : 1;
+
+	for (int i = 0; i < times; i++)
+		say(world, worker,
+		    (struct event){ .kind = EVENT_LEASE, .asked_ms = local_now(world, worker) });
+}
+
+static void on_ask_due(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	size_t worker = argument & 0xff;
+	struct connection *connection = &world->machines[worker].current;
+
+	if (connection->number != argument >> 8)
+		return;
+	if (world->now >= connection->frozen_until)
+		ask_for_leases(world, worker);
+	world_after(world, connection->ask_every, on_ask_due, world, argument);
+}
+
+/* Rarer than true agents ask, so that more hangs by each. */
+static void keep_asking(struct world *world, size_t worker, int64_t lease_ms)
+{
+	struct connection *connection = &world->machines[worker].current;
+	bool first = connection->ask_every == 0;
+
+	if (lease_ms == 0)
+		return;
+	ask_for_leases(world, worker);
+	if (first || connection->ask_every > lease_ms / 3)
+		connection->ask_every = lease_ms / 3;
+	if (first)
+		world_after(world, connection->ask_every, on_ask_due, world,
+			    connection->number << 8 | worker);
+}
+
 static void agent_claim(struct world *world, const struct message *message)
 {
 	struct machine *machine = &world->machines[message->worker];
@@ -463,6 +678,7 @@ static void agent_claim(struct world *world, const struct message *message)
 		machine->high_water = message->epoch;
 	if (!listening)
 		return;
+	keep_asking(world, message->worker, message->lease_ms);
 	for (size_t i = 0; i < world->procs_count; i++) {
 		struct proc *proc = &world->procs[i];
 
@@ -492,8 +708,11 @@ static void agent_start(struct world *world, const struct message *message)
 		*proc = (struct proc){ .id = message->spec.id, .worker = message->worker, .exists = true };
 		proc->goal = 3 + (int64_t)rng_below(&world->rng, 12);
 		proc->fate = world->calm ? 0 : (chance(world, 40) ? 1 + (int)rng_below(&world->rng, 8) : 0);
-		begin_step(world, proc, &message->spec);
+		proc->spec = message->spec;
+		begin_proc(world, proc);
 	}
+	if (message->spec.lease_ms > 0)
+		let_renew(proc, message->connection);
 	if (machine->current.number == message->connection)
 		attach(world, message->worker, proc, 0);
 }
@@ -513,12 +732,18 @@ static void agent_hears(struct world *world, const struct message *message)
 		agent_start(world, message);
 		break;
 	case TO_AGENT_STOP:
-		if (proc != NULL && proc->alive && !proc->stop_asked) {
+		if (proc != NULL && proc->verifying) {
+			end_unbegun(world, proc, message->reason);
+		} else if (proc != NULL && proc->alive && !proc->stop_asked) {
 			proc->stop_asked = true;
 			proc->stop_reason = message->reason;
+			world_after(world, message->grace_ms, on_grace_over, world,
+				    call_argument(world, proc));
 		}
 		break;
 	case TO_AGENT_ATTACH:
+		if (proc != NULL && message->renew)
+			let_renew(proc, message->connection);
 		if (proc != NULL && listening)
 			attach(world, message->worker, proc, message->offset);
 		break;
@@ -535,6 +760,9 @@ static void agent_hears(struct world *world, const struct message *message)
 		epoch = epoch_of(machine, message->id.run, false);
 		if (epoch != NULL && *epoch <= message->epoch)
 			*epoch = 0;
+		break;
+	case TO_AGENT_GRANT:
+		agent_grant(world, message);
 		break;
 	case TO_SCHEDULER:
 		break;
@@ -588,6 +816,8 @@ void world_send(struct world *world, size_t worker, const struct message *messag
 	connection->up_at = (connection->up_at > world->now ? connection->up_at : world->now) + 1 +
 			    (int64_t)rng_below(&world->rng, chance(world, 5) ? 2000 : 10);
 	message_at(world, connection->up_at, &sent);
+	if (message->kind == TO_AGENT_GRANT && chance(world, 30)) /* and once more, out of any order */
+		message_at(world, connection->up_at + (int64_t)rng_below(&world->rng, 60000), &sent);
 }
 
 bool world_is_connected(const struct world *world, size_t worker)
@@ -603,7 +833,7 @@ static void lose_connection(struct world *world, size_t worker)
 {
 	struct connection *connection = &world->machines[worker].current;
 	bool frozen = chance(world, 50);
-	int64_t thaw_ms = (int64_t)rng_below(&world->rng, 600000);
+	int64_t thaw_ms = (int64_t)rng_below(&world->rng, chance(world, 50) ? 60000 : 600000);
 
 	for (size_t i = 0; i < world->heap_count; i++) {
 		struct message *message = world->heap[i].message;
@@ -660,6 +890,50 @@ void world_cut(struct world *world, size_t worker)
 	world->ends->connection_lost(world->context, worker);
 }
 
+static void on_silence(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct machine *machine = &world->machines[argument & 0xff];
+
+	if (machine->current.number != argument >> 8)
+		return;
+	if (machine->away_until < world->now && chance(world, 60))
+		machine->away_until = world->now + (int64_t)rng_below(&world->rng, 600000);
+	world_cut(world, argument & 0xff);
+}
+
+void world_freeze(struct world *world, size_t worker)
+{
+	struct connection *connection = &world->machines[worker].current;
+	int64_t up_ms = (int64_t)rng_below(&world->rng, 60000);
+	int64_t down_ms = (int64_t)rng_below(&world->rng, 60000);
+
+	if (connection->number == 0)
+		return;
+	if (chance(world, 50)) {
+		connection->frozen_until = world->now + up_ms;
+		down_ms = up_ms;
+	}
+	connection->up_at = world->now + up_ms;
+	connection->down_at = world->now + down_ms;
+	if (chance(world, 70)) /* It is noticed, and given up. */
+		world_after(world, (int64_t)rng_below(&world->rng, 60000), on_silence, world,
+			    connection->number << 8 | worker);
+}
+
+void world_take_away(struct world *world, size_t worker, int64_t for_ms)
+{
+	struct machine *machine = &world->machines[worker];
+
+	machine->away_until = for_ms == INT64_MAX ? INT64_MAX : world->now + for_ms;
+	world_cut(world, worker);
+}
+
+bool world_is_away(const struct world *world, size_t worker)
+{
+	return world->now < world->machines[worker].away_until;
+}
+
 void world_disconnect_all(struct world *world)
 {
 	for (size_t i = 0; i < WORLD_WORKERS; i++)
@@ -676,6 +950,7 @@ void world_reboot(struct world *world, size_t worker)
 
 	world_cut(world, worker);
 	machine->boot++;
+	machine->booted_at = world->now;
 	snprintf(machine->boot_id, sizeof machine->boot_id, "%s-%" PRIu64, worker_names[worker],
 		 machine->boot);
 	/* Agents die with their machine, frozen ones too: nothing sent before reaches anybody. */
@@ -690,9 +965,11 @@ void world_reboot(struct world *world, size_t worker)
 	for (size_t i = 0; i < world->procs_count; i++) {
 		struct proc *proc = &world->procs[i];
 
-		if (proc->exists && proc->worker == worker && proc->alive)
-			end_proc(world, proc,
-				 (struct record_exit){ .kind = EXIT_LOST, .reason = REASON_WORKER_REBOOTED });
+		if (!proc->exists || proc->worker != worker || (!proc->alive && !proc->verifying))
+			continue;
+		proc->verifying = false;
+		end_proc(world, proc,
+			 (struct record_exit){ .kind = EXIT_LOST, .reason = REASON_WORKER_REBOOTED });
 	}
 	(void)connection;
 }
@@ -704,8 +981,9 @@ void world_kill_supervisor(struct world *world)
 	for (size_t i = 0; i < world->procs_count; i++) {
 		struct proc *proc = &world->procs[(from + i) % world->procs_count];
 
-		if (!proc->alive)
+		if (!proc->alive && !proc->verifying)
 			continue;
+		proc->verifying = false;
 		end_proc(world, proc,
 			 (struct record_exit){ .kind = EXIT_LOST, .reason = REASON_SUPERVISOR_LOST });
 		return;
@@ -749,12 +1027,16 @@ bool world_holds_checkpoint(const struct world *world, size_t worker, const stru
 	return false;
 }
 
-size_t world_left_behind(const struct world *world, uint64_t run)
+size_t world_left_behind(const struct world *world, uint64_t run, const bool *passed_over)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < world->procs_count; i++)
-		count += world->procs[i].exists && world->procs[i].id.run == run;
+	for (size_t i = 0; i < world->procs_count; i++) {
+		const struct proc *proc = &world->procs[i];
+
+		count += proc->exists && proc->id.run == run &&
+			 !(proc->spec.lease_ms > 0 && passed_over[proc->worker]);
+	}
 	return count;
 }
 
@@ -782,6 +1064,16 @@ void world_set_ends(struct world *world, const struct world_ends *ends, void *co
 	world->context = context;
 }
 
+static void set_up_machine(struct world *world, size_t worker)
+{
+	struct machine *machine = &world->machines[worker];
+	int64_t most = world->breakage == BREAK_MARGIN ? 150000 : 10000;
+
+	snprintf(machine->boot_id, sizeof machine->boot_id, "%s-0", worker_names[worker]);
+	machine->booted_at = -(int64_t)rng_below(&world->rng, 1000000);
+	machine->ppm = (int64_t)rng_below(&world->rng, 2 * (uint64_t)most + 1) - most;
+}
+
 struct world *world_new(uint64_t seed, enum breakage breakage)
 {
 	struct world *world = mem_zalloc(sizeof *world);
@@ -791,8 +1083,7 @@ struct world *world_new(uint64_t seed, enum breakage breakage)
 	world->procs = mem_array(WORLD_PROCS, sizeof *world->procs);
 	world->checkpoints = mem_array(WORLD_CHECKPOINTS, sizeof *world->checkpoints);
 	for (size_t i = 0; i < WORLD_WORKERS; i++)
-		snprintf(world->machines[i].boot_id, sizeof world->machines[i].boot_id, "%s-0",
-			 worker_names[i]);
+		set_up_machine(world, i);
 	return world;
 }
 

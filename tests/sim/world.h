@@ -7,7 +7,8 @@
  *
  * A connection has a number. What the scheduler sent on one that was given up may still reach its old agent,
  * any time later; what that agent says reaches nobody. All times are milliseconds since the start of the
- * simulation.
+ * simulation: the scheduler's clock. Each machine has its own, which began at its boot and goes up to 1 %
+ * faster or slower; leases are kept by it.
  */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
@@ -19,7 +20,7 @@
 #include "common/rng.h"
 #include "scheduler/core.h"
 
-enum { WORLD_WORKERS = 2, WORLD_PROCS = 1024, WORLD_JOURNAL = 64, WORLD_CHECKPOINTS = 256 };
+enum { WORLD_WORKERS = 3, WORLD_PROCS = 400, WORLD_JOURNAL = 64, WORLD_CHECKPOINTS = 256 };
 
 struct world;
 
@@ -31,6 +32,8 @@ enum breakage {
 	BREAK_SILENCE, /* a worker that cannot be reached is taken for dead */
 	BREAK_SUCCESS, /* an end that nobody saw is reported as exit 0 */
 	BREAK_RESUME,  /* checkpoints are not offered to the next attempt */
+	BREAK_LEASE,   /* the holder of a lease counts from the answer, not from its asking */
+	BREAK_MARGIN,  /* clocks differ by more than the margin of a lease allows for */
 	BREAKAGES,
 };
 extern const char *const breakage_names[BREAKAGES];
@@ -58,6 +61,13 @@ struct proc {
 	int64_t goal;
 	uint64_t life; /* guards against events of a former life */
 	int fate;      /* what this attempt will do */
+	bool verifying; /* its supervisor lives, its step has not begun */
+	bool slow;      /* outlives its lease if nobody stops it */
+	bool stubborn;  /* ends only when it is killed */
+	struct spec spec;
+	int64_t renewed;  /* newest number granted that its supervisor has read, by its machine's clock */
+	int64_t lease;    /* newest one an agent has left for it */
+	uint64_t renewers[4]; /* connections whose agents may renew it, newest last */
 };
 
 struct message {
@@ -68,6 +78,7 @@ struct message {
 		TO_AGENT_ATTACH,
 		TO_AGENT_FORGET,
 		TO_AGENT_RELEASE,
+		TO_AGENT_GRANT,
 		TO_SCHEDULER, /* an event */
 	} kind;
 	uint64_t connection;
@@ -78,6 +89,9 @@ struct message {
 	int64_t grace_ms;
 	enum reason reason;
 	uint64_t offset;
+	int64_t lease_ms; /* CLAIM */
+	int64_t number;   /* GRANT */
+	bool renew;       /* ATTACH */
 	struct event event; /* TO_SCHEDULER */
 };
 
@@ -113,6 +127,9 @@ const char *world_worker_name(size_t worker);
 
 /* Faults. */
 void world_cut(struct world *world, size_t worker);
+void world_freeze(struct world *world, size_t worker); /* the agent or the link, for a while */
+void world_take_away(struct world *world, size_t worker, int64_t for_ms); /* INT64_MAX: for ever */
+bool world_is_away(const struct world *world, size_t worker);
 void world_reboot(struct world *world, size_t worker);
 void world_kill_supervisor(struct world *world);
 void world_rot_checkpoint(struct world *world);
@@ -120,7 +137,8 @@ void world_stop_faults(struct world *world); /* steps fail no more, except those
 
 /* The truth. */
 size_t world_alive(const struct world *world, uint64_t run);
-size_t world_left_behind(const struct world *world, uint64_t run);
+/* Attempts not removed, but for those with a lease on workers that the end of the run did not wait for. */
+size_t world_left_behind(const struct world *world, uint64_t run, const bool *passed_over);
 bool world_holds_checkpoint(const struct world *world, size_t worker, const struct attempt_id *task,
 			    const char *name, const char *digest); /* whole, as it was recorded */
 const struct proc *world_find(const struct world *world, const struct attempt_id *id);
