@@ -351,6 +351,9 @@ class Sandbox:
                 return task
         raise Failed(f"{run} has no task {name}")
 
+    def workers(self):
+        return self.json("workers")["workers"]
+
     def attempts(self, run, task):
         return self.task(run, task)["attempts"]
 

@@ -1,0 +1,126 @@
+"""A step whose worker cannot be reached any more goes elsewhere, and never runs in two places at once: all hosts of the
+lab share one clock, on which every sign of life of the step is noted."""
+
+import os
+
+from lab import NO_NAMESPACES, SHARED, Lab
+from lib import QUICK, Sandbox, Skip, check, equal, main, story, wait_for
+
+LEASE = 4 if QUICK else 20  # seconds
+# Notes a sign of life about each 20 ms; asked to stop, it takes a moment, as one that saves its state does.
+STEP = """\
+#!/bin/sh
+me=$(hostname)
+life=$1/life
+trap 'stopping=yes' TERM
+for i in $(seq 100000); do
+    echo "$(date +%s%N) $me $STOKER_ATTEMPT" >>$life
+    test -e $1/go && exit 0
+    if [ -n "$stopping" ]; then
+        for k in 1 2 3 4 5 6 7 8 9 10; do echo "$(date +%s%N) $me $STOKER_ATTEMPT" >>$life; sleep 0.05; done
+        exit 3
+    fi
+    sleep 0.02
+done
+"""
+
+
+class Mover:
+    def __init__(self, box):
+        if NO_NAMESPACES:
+            raise Skip(f"needs hosts in namespaces: {NO_NAMESPACES}")
+        self.box = box
+        self.lab = Lab(box, 2)
+        self.lab.settings(every={"labels": ["gpu"]}, local=False)
+        box.file("step.sh", STEP)
+        box.file("m.yaml", f"""\
+name: m
+source: .
+steps:
+  train:
+    worker: gpu
+    move_after: {LEASE}s
+    grace: 2s
+    retry: {{backoff: 0s}}
+    run: [/bin/sh, step.sh, {SHARED}]
+""")
+        self.stoker = box.start("run", "m.yaml")
+
+    def signs(self):
+        """(time, host, attempt), in the order of time."""
+        path = os.path.join(self.lab.shared, "life")
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="ascii") as file:
+            rows = [line.split() for line in file if line.endswith("\n")]
+        return sorted((int(row[0]), row[1], int(row[2])) for row in rows if len(row) == 3)
+
+    def runs_as(self, number, timeout=120):
+        """The host on which that attempt gave its first sign of life."""
+        wait_for(lambda: any(sign[2] == number for sign in self.signs()), f"attempt {number} to live", timeout)
+        return next(sign[1] for sign in self.signs() if sign[2] == number)
+
+    def finish(self):
+        open(os.path.join(self.lab.shared, "go"), "w", encoding="ascii").close()
+        equal(self.stoker.wait(120), 0, f"exit status:\n{self.stoker.text}")
+        self.check_apart()
+
+    def check_apart(self):
+        """No two attempts ever lived at the same time."""
+        spans = {}
+        for at, _, number in self.signs():
+            first, last = spans.get(number, (at, at))
+            spans[number] = (min(first, at), max(last, at))
+        numbers = sorted(spans)
+        for before, after in zip(numbers, numbers[1:]):
+            check(spans[before][1] < spans[after][0], f"attempt {before} had ended before {after} began: {spans}")
+        return spans
+
+
+@story("with `move_after`, a step whose worker is cut off stops itself, and starts elsewhere only after that")
+def moves(box: Sandbox):
+    mover = Mover(box)
+    first = mover.runs_as(1)
+    mover.lab[first].cut()
+    second = mover.runs_as(2)
+    check(first != second, f"it went elsewhere: {first}, {second}")
+    spans = mover.check_apart()
+    check(spans[2][0] - spans[1][0] > LEASE * 10**9, "not before its lease had run out")
+    mover.lab[first].restore()
+    wait_for(lambda: any(w["worker"] == first and w["trouble"] is None for w in box.workers()), "it is connected again",
+             90)
+    mover.finish()
+    attempts = box.attempts("m/1", "train")
+    equal([(a["state"], a["reason"]) for a in attempts], [("lost", "worker_lost"), ("succeeded", "exit")], "attempts")
+    wait_for(lambda: not mover.lab.processes(), "nothing is left anywhere", 60)
+
+
+@story("a link that is back before the lease runs out changes nothing")
+def back_in_time(box: Sandbox):
+    mover = Mover(box)
+    first = mover.runs_as(1)
+    for _ in range(2):
+        mover.lab[first].cut()
+        wait_for(lambda: len({s for s in mover.signs()}) > 0, "it lives on")
+        count = len(mover.signs())
+        wait_for(lambda c=count: len(mover.signs()) > c + 25, "it lives on while it cannot be reached")
+        mover.lab[first].restore()
+        wait_for(lambda: any(w["worker"] == first and w["state"] == "ok" for w in box.workers()), "it is connected", 90)
+    mover.finish()
+    equal(len(box.attempts("m/1", "train")), 1, "attempts")
+
+
+@story("nobody drives the run: its step stops when the lease has run out, and the next driver starts it once more")
+def driver_gone(box: Sandbox):
+    mover = Mover(box)
+    first = mover.runs_as(1)
+    mover.stoker.kill()
+    wait_for(lambda: not [p for p in mover.lab[first].processes() if "step.sh" in " ".join(p.words)],
+             "the step stopped itself", LEASE + 60)
+    mover.stoker = box.start("run", "--resume", "m/1")
+    mover.runs_as(2)
+    mover.finish()
+    equal(box.attempts("m/1", "train")[0]["reason"], "lease_expired", "why the first one ended")
+
+
+main()
