@@ -223,11 +223,13 @@ static int go_to(struct pack_reader *reader, const struct parcel_entry *entry, s
 static size_t read_manifest(const struct parcel *parcel, uint64_t offset, uint8_t *bytes, size_t n)
 {
 	uint8_t head[PARCEL_HEAD_BYTES];
-	const uint8_t *from = head + offset;
-	size_t left = PARCEL_HEAD_BYTES - (size_t)offset;
+	const uint8_t *from;
+	size_t left;
 
 	if (offset < PARCEL_HEAD_BYTES) {
 		parcel_put_head(parcel, head);
+		from = head + offset;
+		left = PARCEL_HEAD_BYTES - (size_t)offset;
 	} else {
 		from = parcel->manifest + (offset - PARCEL_HEAD_BYTES);
 		left = parcel->manifest_bytes - (size_t)(offset - PARCEL_HEAD_BYTES);
