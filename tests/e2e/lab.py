@@ -252,23 +252,27 @@ class Host:
                 return process.pid
         return 0
 
+    def connections(self):
+        """How many connections to its sshd are up, as its kernel sees them: one that was cut counts until noticed."""
+        port = f":{self.sshd_port:04X}"
+        rows = read_bytes(f"/proc/{self.machine_pid()}/net/tcp").decode().splitlines()[1:]
+        return sum(words[1].endswith(port) and words[3] == "01" for words in map(str.split, rows))
+
     def agents(self):
-        """The agents that serve a connection; supervisors, which are the same program, do not descend from sshd."""
-        found = []
+        """The agents that serve a connection. Supervisors are the same program: they descend from one, or from none."""
         sessions = {process.pid for process in self.sessions()}
-        for process in self.processes():
-            if process.program.startswith("stoker-agent") and self._descends(process, sessions):
-                found.append(process)
-        return found
+        return [process for process in self.processes()
+                if process.program.startswith("stoker-agent") and self._serves(process, sessions)]
 
     @staticmethod
-    def _descends(process, pids):
+    def _serves(process, sessions):
+        """Whether a session started it, maybe by way of shells."""
         for _ in range(16):
-            if process.parent in pids:
-                return True
-            if process.parent <= 1:
-                return False
             process = Process(process.parent)
+            if process.pid in sessions:
+                return True
+            if process.pid <= 1 or process.program.startswith("stoker-agent"):
+                return False
         return False
 
     def kill_sessions(self):
@@ -716,7 +720,8 @@ class Lab:
         for host in self.hosts.values():
             yield f"sshd of {host.name}:"
             yield from host.log().splitlines()[-15:]
-            yield f"processes of {host.name}: {host.processes()}"
+            processes = host.processes()
+            yield f"{len(processes)} processes of {host.name}: {processes[:40]}"
 
     def close(self):
         for part in reversed(self.parts):
