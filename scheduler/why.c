@@ -459,6 +459,17 @@ static void append_prospect(const struct why *why, const struct task *task, stru
 		buf_append_text(out, "when that is certain, as counted since the scheduler was started");
 }
 
+/* Why its worker cannot be reached, as far as the last try found out. */
+static void append_worker_trouble(const struct why *why, const char *name, struct buf *out)
+{
+	for (size_t i = 0; i < why->workers_count; i++) {
+		const struct why_worker *worker = &why->workers[i];
+
+		if (strcmp(worker->name, name) == 0 && worker->trouble != NULL && worker->trouble[0] != '\0')
+			buf_printf(out, ": %s", worker->trouble);
+	}
+}
+
 static void append_running(const struct why *why, const struct task *task, struct buf *out)
 {
 	const struct attempt *live = task->live;
@@ -471,6 +482,7 @@ static void append_running(const struct why *why, const struct task *task, struc
 		buf_printf(out, "%s cannot be reached", task->step->name);
 		append_since(out, why, live->row.unreachable_wall_ms);
 		append_attempt(task, out);
+		append_worker_trouble(why, live->row.worker, out);
 		append_prospect(why, task, out);
 	} else if (live->row.state == ATTEMPT_INTENDED) {
 		buf_printf(out, "%s is being started", task->step->name);

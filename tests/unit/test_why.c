@@ -136,6 +136,7 @@ static void a_running_task_tells_since_when_and_from_where(void **state)
 
 static void silence_is_told_as_silence(void **state)
 {
+	struct why_worker troubled = workers[0];
 	struct attempt *attempt;
 
 	(void)state;
@@ -146,6 +147,11 @@ static void silence_is_told_as_silence(void **state)
 	assert_why("train",
 		   "train cannot be reached since 11:59:55 (5.0s) on worker local; it runs on, and its end is"
 		   " collected when its worker is back");
+	troubled.trouble = "nobody listens there";
+	why.workers = &troubled;
+	assert_why("train",
+		   "train cannot be reached since 11:59:55 (5.0s) on worker local: nobody listens there; it runs"
+		   " on, and its end is collected when its worker is back");
 	attempt->row.state = ATTEMPT_INTENDED;
 	assert_why(
 		"train",
