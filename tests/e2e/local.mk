@@ -17,6 +17,7 @@ e2e_stories = \
 	tests/e2e/test_orphan.py \
 	tests/e2e/test_source.py \
 	tests/e2e/test_ssh.py \
+	tests/e2e/test_ssh_faults.py \
 	tests/e2e/test_ssh_survival.py \
 	tests/e2e/test_store_faults.py
 TESTS += $(e2e_stories)
