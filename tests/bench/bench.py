@@ -20,27 +20,34 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import datetime
 
 MIB = 1024 * 1024
 BUILD = os.path.abspath(os.environ.get("STOKER_BUILD", "."))
 STOKER = os.path.join(BUILD, "stoker")
 BOUND = os.path.join(BUILD, "tests/bench/bound")
 SHELL = ["/bin/sh", "-c", "true"]
+SOURCE = os.path.abspath(os.environ.get("STOKER_SOURCE", os.path.join(os.path.dirname(__file__), "..", "..")))
 
 
 class Failed(Exception):
     pass
 
 
+class Skipped(Exception):
+    """What is measured cannot be had here."""
+
+
 # --- running things ---------------------------------------------------------------------------------------------------
 
 
-def bound(*words, env=None, watch=None):
+def bound(*words, env=None, watch=None, prefix=()):
     """Runs `bound` and returns its report. watch(process) is called in a thread while it runs."""
     with tempfile.TemporaryDirectory(prefix="stoker-bound.") as folder:
         report, said = os.path.join(folder, "report"), os.path.join(folder, "said")
         with open(said, "wb") as errors:
-            process = subprocess.Popen([BOUND, *map(str, words)], env={**(env or os.environ), "BOUND_REPORT": report},
+            process = subprocess.Popen([*prefix, BOUND, *map(str, words)],
+                                       env={**(env or os.environ), "BOUND_REPORT": report},
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
         watcher = threading.Thread(target=watch or (lambda _process: None), args=(process,))
         watcher.start()
@@ -64,6 +71,7 @@ class Home:
         self.path = tempfile.mkdtemp(dir=parent)
         self.env = {"HOME": self.path, "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
                     "STOKER_HOME": os.path.join(self.path, "state"), "LANG": "C.UTF-8"}
+        self.labs, self.prefix = [], []  # for lab.py, to which it is a sandbox
 
     def write(self, name, text):
         path = os.path.join(self.path, name)
@@ -72,7 +80,7 @@ class Home:
         return path
 
     def stoker(self, *words, watch=None):
-        return bound("run", STOKER, *words, env=self.env, watch=watch)
+        return bound("run", STOKER, *words, env=self.env, watch=watch, prefix=self.prefix)
 
     def json(self, *words):
         result = subprocess.run([STOKER, *words, "--json"], env=self.env, stdout=subprocess.PIPE, check=True)
@@ -131,14 +139,14 @@ class Memory:
 # --- DAGs to measure with ---------------------------------------------------------------------------------------------
 
 
-def fan_out(count):
+def fan_out(count, head="", concurrency=8):
     steps = "".join(f'  s{i}: {{run: "true"}}\n' for i in range(count))
-    return f"name: fan{count}\nconcurrency: 8\nsteps:\n{steps}"
+    return f"name: fan{count}\nconcurrency: {concurrency}\n{head}steps:\n{steps}"
 
 
-def chain(count):
-    steps = '  s0: {run: "true"}\n' + "".join(f'  s{i}: {{needs: [s{i - 1}], run: "true"}}\n' for i in range(1, count))
-    return f"name: chain{count}\nsteps:\n{steps}"
+def chain(count, head="", run="true"):
+    steps = "".join(f'  s{i}: {{{f"needs: [s{i - 1}], " if i > 0 else ""}run: {run}}}\n' for i in range(count))
+    return f"name: chain{count}\n{head}steps:\n{steps}"
 
 
 def realistic(count):
@@ -327,7 +335,151 @@ def bench_log(parent, repeat):
                 "this disk copies a file at less than 400 MB/s, so the copy is the limit" if slow else "")]
 
 
-BENCHES = {"fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log}
+# --- over ssh: an sshd in a network namespace of its own, on this machine ---------------------------------------------
+
+
+def seconds_of(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+class Ssh:
+    """A host with sshd, and DAGs that run there or here."""
+
+    def __init__(self, parent):
+        sys.path.insert(0, os.path.join(SOURCE, "tests", "e2e"))
+        try:
+            from lab import NO_NAMESPACES, Lab
+            from lib import Skip
+        finally:
+            sys.path.pop(0)
+        if NO_NAMESPACES:
+            raise Skipped(f"hosts in namespaces: {NO_NAMESPACES}")
+        self.home = Home(parent)
+        os.chmod(self.home.path, 0o755)
+        try:
+            self.lab = Lab(self.home, 1)
+        except Skip as reason:
+            raise Skipped(str(reason)) from None
+        self.host = self.lab["h1"]
+        self.lab.settings()
+        self.heads = {"h1": f"workdir: {self.host.remote_home}\ndefaults: {{worker: h1}}\n",
+                      "local": "defaults: {worker: local}\n"}
+        self.last = None
+        self.control = os.path.join(self.home.path, "control")
+        self.master = None
+
+    def run(self, worker, make, count, **options):
+        """Milliseconds for each of `count` tasks, from the start of stoker to its end, connecting and all."""
+        path = self.home.write(f"{worker}.yaml", make(count, self.heads[worker], **options))
+        report = self.home.stoker("run", path)
+        self.last = self.home.json("runs")["runs"][0]["run"]
+        tasks_done(self.home, self.last, count)
+        return report["seconds"] / count * 1000
+
+    def working(self):
+        """Of the last run: milliseconds for each task, from the start of the first to the end of the last."""
+        tasks = self.home.json("status", self.last)["tasks"]
+        began, ended = (min(task["started"] for task in tasks), max(task["ended"] for task in tasks))
+        return (seconds_of(ended) - seconds_of(began)) / len(tasks) * 1000
+
+    def connect(self):
+        """The connection that `each` uses, as people share one."""
+        self.master = subprocess.Popen(self.lab.ssh_words("-M", "-S", self.control, "-N", "h1"),
+                                       stdin=subprocess.DEVNULL)
+        for _ in range(300):
+            if os.path.exists(self.control):
+                return
+            time.sleep(0.05)
+        raise Failed("ssh does not connect")
+
+    def each(self, count):
+        """Milliseconds for each of `count` commands by an ssh of its own, 8 at a time, over one connection."""
+        words = self.lab.ssh_words("-S", self.control, "h1", "true")[len(self.lab.prefix):]
+        return bound("spawn", count, 8, *words, prefix=self.lab.prefix)["seconds"] / count * 1000
+
+    def close(self):
+        if self.master is not None:
+            self.master.terminate()
+            self.master.wait()
+        self.lab.close()
+        self.home.remove()
+
+
+def bench_ssh(parent, repeat):
+    ssh = Ssh(parent)
+    fan, here, each, chained, chained_here, far, near = [], [], [], [], [], [], []
+    try:
+        ssh.connect()
+        ssh.run("h1", fan_out, 8)  # the agent is sent once, for ever
+        for _ in range(repeat):
+            each.append(ssh.each(400))
+            here.append(ssh.run("local", fan_out, 2000))
+            fan.append(ssh.run("h1", fan_out, 2000))
+            chained_here.append(ssh.run("local", chain, 1000))
+            chained.append(ssh.run("h1", chain, 1000))
+        for _ in range(repeat):
+            # The wire of the lab takes its share of the processors: it stands in both, once with hardly a delay.
+            ssh.host.shape(rtt_ms=0.01)
+            ssh.run("h1", fan_out, 2000, concurrency=128)
+            near.append(ssh.working())
+            ssh.host.shape(rtt_ms=20)
+            ssh.run("h1", fan_out, 2000, concurrency=128)
+            far.append(ssh.working())
+        ssh.host.unshape()
+    finally:
+        ssh.close()
+    return [
+        Row("fan-out of 2,000 over ssh, concurrency 8", "ms/task", fan, "the same locally", here, 1.3, ">", "ratio",
+            f"{1000 / statistics.median(fan):.0f} tasks/s, connecting and all"),
+        Row("the same beside one ssh exec each", "ms/task", fan, "ssh, ControlMaster, 8 at once", each, 0.4, ">",
+            "ratio", f"ssh does {1000 / statistics.median(each):.0f}/s"),
+        Row("chain of 1,000 over ssh", "ms/task", chained, "the same locally", chained_here, 1.5, ">", "beyond"),
+        Row("fan-out of 2,000, 20 ms away, concurrency 128", "ms/task", far, "the same, near", near, 1.5, ">", "ratio",
+            "without connecting; a third of the rate lost is 1.5 times the time"),
+    ]
+
+
+def bench_sshlog(parent, repeat):
+    ssh = Ssh(parent)
+    count = 10**9
+    values, bounds, starts, scheduler = [], [], [], []
+    head = f"{ssh.heads['h1']}steps:\n  print: {{run: [./bound, print, '{count}']}}\n"
+    # Beside it steps that start one after the other, for about as long as it takes.
+    beside = "".join(f'  s{i}: {{{f"needs: [s{i - 1}], " if i > 0 else ""}run: sleep 0.05}}\n' for i in range(60))
+    try:
+        shutil.copy(BOUND, os.path.join(ssh.host.home, "bound"))
+        ssh.run("h1", fan_out, 8)
+        alone, crowded = ssh.home.write("alone.yaml", head), ssh.home.write("crowded.yaml", head + beside)
+        plain = ssh.lab.ssh_words("h1", f"./bound print {count}")[len(ssh.lab.prefix):]
+        for i in range(max(2, repeat // 2)):
+            bounds.append(count / 1e6 / bound("run", *plain, prefix=ssh.lab.prefix)["seconds"])
+            memory = Memory("VmHWM")
+            values.append(count / 1e6 / ssh.home.stoker("run", alone, watch=memory)["seconds"])
+            scheduler.append(max(memory.scheduler, default=0) / MIB)
+            ssh.home.stoker("run", crowded)
+            tasks = {task["task"]: task["attempts"][0] | {"decided": task["started"]}
+                     for task in ssh.home.json("status", f"crowded/{i + 1}")["tasks"]}
+            kept = tasks.pop("print")["log_bytes"]
+            if kept != count:
+                raise Failed(f"crowded/{i + 1}: {kept} bytes of log, {count} were printed")
+            starts.append(max((seconds_of(task["started"]) - seconds_of(task["decided"])) * 1000
+                              for task in tasks.values()))
+            shutil.rmtree(os.path.join(ssh.home.env["STOKER_HOME"], "runs"))
+    finally:
+        ssh.close()
+    # A machine whose ssh does little more than the promised rate is measured by its ssh.
+    slow = statistics.median(bounds) * 0.6 < 100
+    return [
+        Row("log of 1 GB over ssh", "MB/s", values, "ssh HOST, to nowhere", bounds, 0.6 if slow else 100, "<",
+            "ratio" if slow else "value"),
+        Row("start of a task meanwhile, the latest of 60", "ms", starts, limit=250,
+            note="from the decision to the process"),
+        Row("scheduler, peak RSS in it", "MiB", scheduler, limit=64),
+    ]
+
+
+BENCHES = {"fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log,
+           "ssh": bench_ssh, "sshlog": bench_sshlog}
 
 
 def main():
@@ -351,6 +503,8 @@ def main():
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             try:
                 rows += BENCHES[name](parent, arguments.repeat)
+            except Skipped as reason:
+                print(f"  left out, for want of {reason}", file=sys.stderr, flush=True)
             except Failed as error:
                 sys.exit(f"bench.py: {name}: {error}")
     if arguments.json:

@@ -8,4 +8,5 @@ EXTRA_DIST += tests/bench/bench.py
 
 .PHONY: bench
 bench: all tests/bench/bound
-	STOKER_BUILD='$(abs_top_builddir)' $(PYTHON3) $(srcdir)/tests/bench/bench.py $(BENCHFLAGS)
+	STOKER_BUILD='$(abs_top_builddir)' STOKER_SOURCE='$(abs_top_srcdir)' \
+	$(PYTHON3) $(srcdir)/tests/bench/bench.py $(BENCHFLAGS)
