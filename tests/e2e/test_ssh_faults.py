@@ -1,5 +1,5 @@
-"""Every way of not reaching a worker, or of not being able to work there: each is told in its own words, with what helps,
-and the run goes on by itself when it is mended."""
+"""Every way of not reaching a worker, or of not being able to work there: each is told in its own words, with what
+helps, and the run goes on by itself when it is mended."""
 
 import os
 
@@ -186,8 +186,8 @@ def nosession(_lab, host):
 @fault("chatty", "shell", "prints more than 64 KiB", "start-up files")
 def chatty(_lab, host):
     host.write_accounts(shell=need_shell("bash"))
-    host.home_file(".bashrc", "i=0; while [ $i -lt 2000 ]; do echo welcome to this machine, stranger, for the ${i}th time; "
-                              "i=$((i+1)); done\n")
+    host.home_file(".bashrc", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); "
+                              "echo welcome to this machine, stranger, for the ${i}th time; done\n")
     yield
     host.home_file(".bashrc", "")
 
@@ -291,12 +291,12 @@ class Patient:
 
 
 def admit(box):
-    """A lab with all of them. First the hosts, then what is wrong with them: each new host makes them all known anew."""
+    """A lab with all of them. First the hosts, then what is wrong with them: each new host makes all known anew."""
     lab = Lab(box, 0)
     patients = [patient for patient in [Patient(lab, row) for row in FAULTS] if patient.infect()]
     lab.settings(local=False, **{patient.name: patient.settings for patient in patients})
-    steps = "".join(f"  s-{one.name}: {{worker: {one.name}, workdir: {one.host.remote_home}, run: 'echo $STOKER_TASK'}}\n"
-                    for one in patients)
+    steps = "".join(f"  s-{one.name}: {{worker: {one.name}, workdir: {one.host.remote_home}, "
+                    "run: 'echo $STOKER_TASK'}\n" for one in patients)
     box.file("o.yaml", f"name: o\nconcurrency: 64\nsteps:\n{steps}")
     return patients
 
@@ -357,7 +357,10 @@ def locked_out(box: Sandbox):
     box.file("o.yaml", f"""\
 name: o
 steps:
-  long: {{worker: h1, workdir: {host.remote_home}, run: "echo before; while [ ! -e go ]; do sleep 0.1; done; echo after"}}
+  long:
+    worker: h1
+    workdir: {host.remote_home}
+    run: "echo before; while [ ! -e go ]; do sleep 0.1; done; echo after"
 """)
     stoker = box.start("run", "o.yaml")
     box.wait_running("o/1", "long")

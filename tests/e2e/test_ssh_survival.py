@@ -48,8 +48,8 @@ class Training:
         self.host = self.lab["h1"]
         self.lab.settings(every={"connect_timeout": "5s", **more.pop("settings", {})})
         self.host.home_file("train.py", TRAIN)
-        fields = {"worker": "h1", "workdir": self.host.remote_home, "run": [PYTHON, "train.py"], "checkpoint": {"keep": 2},
-                  "retry": {"max": 3, "backoff": "1s", "max_backoff": "1s"}, **more}
+        fields = {"worker": "h1", "workdir": self.host.remote_home, "run": [PYTHON, "train.py"],
+                  "checkpoint": {"keep": 2}, "retry": {"max": 3, "backoff": "1s", "max_backoff": "1s"}, **more}
         box.file("o.yaml", f"name: o\nsteps:\n  train: {fields!r}\n")
         self.stoker = box.start("run", "o.yaml")
         wait_for(lambda: self.said() > 0, "the training begins", 60)
