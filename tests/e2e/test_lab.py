@@ -275,8 +275,8 @@ def nothing_left(box: Sandbox):
                 pids |= {process.pid for process in everything if process.parent in pids}
             return [process for process in everything if process.pid in pids]
 
+        wait_for(lambda: any(p.words[:1] == ["sleep"] for p in family(parts)), "and what a session left behind runs")
         everything = family(parts)
-        check(any(p.words[:1] == ["sleep"] for p in everything), "with what a session left behind")
         test.send_signal(way)
         test.wait()
         test.stdout.close()

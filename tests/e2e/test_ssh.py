@@ -133,7 +133,9 @@ def damaged(box: Sandbox):
     box.stoker("run", "o.yaml", code=0)
     [(name, _inode, _time, size)] = agents_on_disk(host)
     path = os.path.join(host.home, ".stoker", "bin", name)
-    os.truncate(path, size // 2)
+    shutil.copy2(path, path + ".half")
+    os.truncate(path + ".half", size // 2)
+    os.rename(path + ".half", path)  # in place it could still be running
     box.stoker("run", "o.yaml", code=0)
     [(again, _inode, _time, whole)] = agents_on_disk(host)
     equal((again, whole), (name, size), "the agent")
