@@ -1,22 +1,18 @@
 #include "executor/agent/devices.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/mem.h"
 #include "common/scope.h"
-#include "executor/agent/awake.h"
+#include "executor/agent/ask.h"
 #include "executor/agent/files.h"
 
-enum { ASK_MS = 15000, ANSWER_BYTES_MAX = 256 * 1024, GPUS_MAX = 256, LINE_BYTES = 512, MIB = 1024 * 1024 };
+enum { ASK_MS = 15000, GPUS_MAX = 256, LINE_BYTES = 512, MIB = 1024 * 1024 };
 
 /* --- processors and memory ------------------------------------------------------------------------------ */
 
@@ -73,7 +69,7 @@ static void find_processors(struct devices *out)
 
 	out->cpus_milli = count_cpus() * 1000;
 	out->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-	if (files_read(AT_FDCWD, "/proc/self/cgroup", ANSWER_BYTES_MAX, &groups) < 0)
+	if (files_read(AT_FDCWD, "/proc/self/cgroup", ASK_ANSWER_BYTES_MAX, &groups) < 0)
 		return;
 	line = strstr(buf_text(&groups), "0::/");
 	if (line != NULL) {
@@ -179,82 +175,22 @@ void devices_parse_instances(const char *text, struct arena *arena, struct devic
 	}
 }
 
-static const char *find_program(struct arena *arena)
+static const char *ask(const char *program, const char *const options[], struct buf *answer)
 {
-	const char *path = getenv("PATH");
-	char *file;
+	const char *words[4] = { program };
 
-	for (const char *at = path == NULL ? "" : path; *at != '\0';) {
-		int n = (int)strcspn(at, ":");
-
-		file = arena_printf(arena, "%.*s/nvidia-smi", n, at);
-		if (n > 0 && access(file, X_OK) == 0)
-			return file;
-		at += n + (at[n] == ':');
-	}
-	return access("/usr/bin/nvidia-smi", X_OK) == 0 ? "/usr/bin/nvidia-smi" : NULL;
-}
-
-static void become_program(const char *program, const char *const words[], int out)
-{
-	char *argv[8] = { strdup(program) };
-	sigset_t none;
-
-	for (int i = 0; words[i] != NULL && i < 6; i++)
-		argv[i + 1] = strdup(words[i]);
-	dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDIN_FILENO);
-	dup2(out, STDOUT_FILENO);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	execv(program, argv);
-	_exit(127);
-}
-
-/* Reads until the end, the limit or the deadline; true when it came to the end. */
-static bool read_answer(int fd, int64_t until_ms, struct buf *answer)
-{
-	uint8_t piece[4096];
-	ssize_t n;
-
-	for (;;) {
-		struct pollfd ready = { .fd = fd, .events = POLLIN };
-		int64_t left = until_ms - awake_ms();
-
-		if (left <= 0 || poll(&ready, 1, (int)left) == 0)
-			return false;
-		n = read(fd, piece, sizeof piece);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0 && !answer->overflow;
-		buf_append(answer, piece, (size_t)n);
-	}
-}
-
-static const char *ask(const char *program, const char *const words[], struct buf *answer)
-{
-	int ends[2], status = 0;
-	bool whole;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return "no pipe to nvidia-smi";
-	pid = fork();
-	if (pid == 0)
-		become_program(program, words, ends[1]);
-	close(ends[1]);
-	whole = pid > 0 && read_answer(ends[0], awake_ms() + ASK_MS, answer);
-	close(ends[0]);
-	if (pid < 0)
-		return "nvidia-smi could not be started";
-	if (!whole) {
-		kill(pid, SIGKILL); /* One that hangs in its driver is reaped whenever it ends. */
+	for (int i = 0; options[i] != NULL; i++)
+		words[i + 1] = options[i];
+	switch (ask_program(words, ASK_MS, answer)) {
+	case ASK_DONE:
+		return "";
+	case ASK_FAILED:
+		return "nvidia-smi failed: GPUs are not known";
+	case ASK_LATE:
 		return "nvidia-smi gave no answer in time: GPUs are not known";
+	default:
+		return "nvidia-smi could not be started";
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status == 0 ? "" : "nvidia-smi failed: GPUs are not known";
 }
 
 void devices_find(struct arena *arena, struct devices *out)
@@ -262,9 +198,9 @@ void devices_find(struct arena *arena, struct devices *out)
 	static const char *const query[] = { "--query-gpu=uuid,name,memory.total",
 					     "--format=csv,noheader,nounits", NULL };
 	static const char *const list[] = { "-L", NULL };
-	const char *program = find_program(arena);
-	autobuf struct buf cards = { .limit_bytes = ANSWER_BYTES_MAX };
-	autobuf struct buf instances = { .limit_bytes = ANSWER_BYTES_MAX };
+	const char *program = ask_find(arena, "nvidia-smi");
+	autobuf struct buf cards = { .limit_bytes = ASK_ANSWER_BYTES_MAX };
+	autobuf struct buf instances = { .limit_bytes = ASK_ANSWER_BYTES_MAX };
 
 	*out = (struct devices){ .text = "" };
 	find_processors(out);

@@ -1,6 +1,7 @@
 # The agent is built by its own compiler into one static program; its modules are also a library for the unit tests.
 noinst_LIBRARIES += libagent.a
 libagent_a_SOURCES = \
+	executor/agent/ask.c executor/agent/ask.h \
 	executor/agent/awake.h \
 	executor/agent/baseline.c executor/agent/baseline.h \
 	executor/agent/claim.c executor/agent/claim.h \
