@@ -425,6 +425,19 @@ static void on_note(struct link *link, const struct frame *frame)
 	arena_fini(&arena);
 }
 
+static void on_finding(struct link *link, const struct frame *frame)
+{
+	struct frame_finding finding;
+	struct arena arena;
+
+	arena_init(&arena);
+	if (protocol_get_finding(frame, &arena, &finding) < 0)
+		drop(link, "a malformed finding");
+	else if (link->handler->on_finding != NULL)
+		link->handler->on_finding(link->context, link, &finding);
+	arena_fini(&arena);
+}
+
 static void on_want(struct link *link, const struct frame *frame)
 {
 	struct frame_want want;
@@ -473,6 +486,9 @@ static void on_frame(struct link *link, const struct frame *frame)
 		break;
 	case FRAME_NOTE:
 		on_note(link, frame);
+		break;
+	case FRAME_FINDING:
+		on_finding(link, frame);
 		break;
 	case FRAME_WANT:
 		on_want(link, frame);
@@ -583,6 +599,12 @@ void link_forget(struct link *link, const struct attempt_id *id)
 		collect_remove(&link->table, collect);
 	if (link->state == LINK_READY)
 		protocol_put_forget(&link->out, &(struct frame_attempt){ .id = *id });
+}
+
+void link_check(struct link *link)
+{
+	if (link->state == LINK_READY)
+		protocol_put_check(&link->out);
 }
 
 /* --- bulk ----------------------------------------------------------------------------------------------- */

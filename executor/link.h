@@ -71,6 +71,8 @@ struct link_handler {
 	/* The worker asks for its leases, at this moment of its clock; it is answered when this returns. */
 	void (*on_lease)(void *context, struct link *link, uint64_t number);
 	void (*on_note)(void *context, struct link *link, const struct frame_note *note);
+	/* One of the answers to link_check. NULL: of no interest. */
+	void (*on_finding)(void *context, struct link *link, const struct frame_finding *finding);
 	/* The agent wants bytes of a parcel. */
 	void (*on_want)(void *context, struct link *link, const struct frame_want *want);
 	/* There is room for bulk, as link_ask_room asked. */
@@ -109,6 +111,9 @@ void link_start_attempt(struct link *link, const struct attempt_id *id, const ui
 void link_stop_attempt(struct link *link, const struct attempt_id *id, enum reason reason, int64_t grace_ms);
 void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset, bool renew);
 void link_forget(struct link *link, const struct attempt_id *id);
+
+/* Asks what the agent finds on its machine: on_finding, several times. */
+void link_check(struct link *link);
 
 /* Bulk: sent at once. To be given only while there is room. */
 bool link_has_room(const struct link *link);

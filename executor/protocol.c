@@ -29,6 +29,12 @@ const char *const reason_names[REASONS] = {
 	[REASON_LEASE_EXPIRED] = "lease_expired",
 };
 
+const char *const finding_names[FINDING_VERDICTS] = {
+	[FINDING_OK] = "ok",
+	[FINDING_WARNING] = "warning",
+	[FINDING_PROBLEM] = "problem",
+};
+
 /* --- writing -------------------------------------------------------------------------------------------- */
 
 static size_t begin(struct buf *out, enum frame_type type)
@@ -900,6 +906,43 @@ int protocol_get_note(const struct frame *frame, struct arena *arena, struct fra
 			out->warning = get_bool(&f);
 		else if (f.tag == 5)
 			out->text = get_text(&f, arena);
+	}
+	return done(&f);
+}
+
+void protocol_put_check(struct buf *out)
+{
+	end(out, begin(out, FRAME_CHECK));
+}
+
+void protocol_put_finding(struct buf *out, const struct frame_finding *frame)
+{
+	size_t at = begin(out, FRAME_FINDING);
+
+	put_text(out, 1, frame->name);
+	put_number(out, 2, frame->verdict);
+	put_text(out, 3, frame->text);
+	put_text(out, 4, frame->remedy);
+	put_number(out, 5, frame->last);
+	end(out, at);
+}
+
+int protocol_get_finding(const struct frame *frame, struct arena *arena, struct frame_finding *out)
+{
+	struct fields f = fields_of(frame->body, frame->body_bytes);
+
+	*out = (struct frame_finding){ .name = "", .text = "", .remedy = "" };
+	while (next_field(&f)) {
+		if (f.tag == 1)
+			out->name = get_text(&f, arena);
+		else if (f.tag == 2)
+			out->verdict = (enum finding_verdict)get_below(&f, FINDING_VERDICTS);
+		else if (f.tag == 3)
+			out->text = get_text(&f, arena);
+		else if (f.tag == 4)
+			out->remedy = get_text(&f, arena);
+		else if (f.tag == 5)
+			out->last = get_bool(&f);
 	}
 	return done(&f);
 }

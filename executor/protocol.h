@@ -75,6 +75,7 @@ enum frame_type {
 	FRAME_PARCEL = 10, /* struct frame_parcel: bytes of one that the agent wanted */
 	FRAME_GET = 11,    /* struct frame_get: wants bytes of one that lies there */
 	FRAME_LEASE_GRANT = 12, /* struct frame_ping: the leases asked for with that number are renewed */
+	FRAME_CHECK = 13,       /* no fields: look at this machine and tell what is found */
 
 	/* agent to scheduler */
 	FRAME_WELCOME = 32,   /* struct frame_welcome; the first one */
@@ -87,6 +88,7 @@ enum frame_type {
 	FRAME_WANT = 39,      /* struct frame_want: wants bytes of a parcel */
 	FRAME_PARCEL_BACK = 40, /* struct frame_parcel: bytes of one that the scheduler wanted */
 	FRAME_LEASE_ASK = 41, /* struct frame_ping: its number is the worker's clock (CLOCK_BOOTTIME, ms) */
+	FRAME_FINDING = 42,   /* struct frame_finding: answers FRAME_CHECK, several times, until `last` */
 
 	/* records of the journal and the exit file */
 	RECORD_IDENTITY = 64,   /* struct record_identity */
@@ -239,6 +241,18 @@ struct frame_note {
 	struct attempt_id id; /* all zero: of the agent itself */
 	bool warning;
 	const char *text;
+};
+
+enum finding_verdict { FINDING_OK, FINDING_WARNING, FINDING_PROBLEM, FINDING_VERDICTS };
+extern const char *const finding_names[FINDING_VERDICTS]; /* "ok", "warning", "problem" */
+
+/* One thing that a run needs, or may need, and how it stands with it. */
+struct frame_finding {
+	const char *name; /* "root folder", "python3" */
+	enum finding_verdict verdict;
+	const char *text;
+	const char *remedy; /* what to do about it; empty: nothing */
+	bool last;	    /* nothing more follows; such a one without a name says nothing else */
 };
 
 /* A checkpoint to resume from, newest first in struct spec. */
@@ -396,6 +410,8 @@ void protocol_put_present(struct buf *out, const struct frame_present *frame);
 void protocol_put_data(struct buf *out, const struct frame_data *frame);
 void protocol_put_exited(struct buf *out, const struct frame_exited *frame);
 void protocol_put_note(struct buf *out, enum frame_type type, const struct frame_note *frame);
+void protocol_put_check(struct buf *out);
+void protocol_put_finding(struct buf *out, const struct frame_finding *frame);
 void protocol_put_want(struct buf *out, const struct frame_want *frame);
 void protocol_put_get(struct buf *out, const struct frame_get *frame);
 void protocol_put_parcel(struct buf *out, enum frame_type type, const struct frame_parcel *frame);
@@ -433,6 +449,7 @@ int protocol_get_present(const struct frame *frame, struct frame_present *out);
 int protocol_get_data(const struct frame *frame, struct frame_data *out);
 int protocol_get_exited(const struct frame *frame, struct arena *arena, struct frame_exited *out);
 int protocol_get_note(const struct frame *frame, struct arena *arena, struct frame_note *out);
+int protocol_get_finding(const struct frame *frame, struct arena *arena, struct frame_finding *out);
 int protocol_get_want(const struct frame *frame, struct arena *arena, struct frame_want *out);
 int protocol_get_get(const struct frame *frame, struct arena *arena, struct frame_get *out);
 int protocol_get_parcel(const struct frame *frame, struct arena *arena, struct frame_parcel *out);

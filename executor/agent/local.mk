@@ -4,6 +4,7 @@ libagent_a_SOURCES = \
 	executor/agent/ask.c executor/agent/ask.h \
 	executor/agent/awake.h \
 	executor/agent/baseline.c executor/agent/baseline.h \
+	executor/agent/check.c executor/agent/check.h \
 	executor/agent/claim.c executor/agent/claim.h \
 	executor/agent/devices.c executor/agent/devices.h \
 	executor/agent/entry.c executor/agent/entry.h \
@@ -31,6 +32,7 @@ libagent_a_SOURCES = \
 	executor/agent/spool.c executor/agent/spool.h \
 	executor/agent/step.c executor/agent/step.h \
 	executor/agent/supervise.c executor/agent/supervise.h \
+	executor/agent/survive.c executor/agent/survive.h \
 	executor/agent/sweep.c executor/agent/sweep.h \
 	executor/agent/title.c executor/agent/title.h \
 	executor/agent/watch.c executor/agent/watch.h

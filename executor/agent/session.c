@@ -19,9 +19,11 @@
 #include "common/parcel.h"
 #include "common/scope.h"
 #include "executor/agent/awake.h"
+#include "executor/agent/check.h"
 #include "executor/agent/claim.h"
 #include "executor/agent/devices.h"
 #include "executor/agent/follow.h"
+#include "executor/agent/helper.h"
 #include "executor/agent/install.h"
 #include "executor/agent/oom.h"
 #include "executor/agent/process.h"
@@ -30,6 +32,7 @@
 #include "executor/agent/rundir.h"
 #include "executor/agent/step.h"
 #include "executor/agent/supervise.h"
+#include "executor/agent/survive.h"
 
 enum {
 	READ_BYTES = 64 * 1024,
@@ -49,6 +52,7 @@ enum source {
 	SOURCE_INOTIFY,
 	SOURCE_REPORTS,
 	SOURCE_PROVISION,
+	SOURCE_CHECK,
 	SOURCES
 };
 static char sources[SOURCES];
@@ -74,6 +78,9 @@ struct session {
 	int64_t lease_ask_ms;   /* when to ask next */
 	uint64_t oom_seen;
 	int64_t oom_seen_ms;
+	struct check check;
+	struct helper checker;
+	int64_t check_late_ms; /* AWAKE_NEVER: none is at it */
 };
 
 __attribute__((format(printf, 2, 3))) static void give_up(struct session *s, const char *format, ...)
@@ -496,6 +503,62 @@ static void on_lease_grant(struct session *s, const struct frame *frame)
 		follow_renew(&s->set, (int64_t)grant.number);
 }
 
+/* --- looking at this machine ---------------------------------------------------------------------------- */
+
+static void end_check(struct session *s, const char *trouble)
+{
+	struct frame_finding finding = { .last = true };
+
+	if (trouble != NULL)
+		finding = (struct frame_finding){
+			.name = "check",
+			.verdict = FINDING_PROBLEM,
+			.text = trouble,
+			.remedy = "see whether a disk or a driver hangs there (processes in state D)",
+			.last = true,
+		};
+	s->check_late_ms = AWAKE_NEVER;
+	protocol_put_finding(outbox_control(&s->out), &finding);
+}
+
+static void on_check(struct session *s)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &sources[SOURCE_CHECK] };
+	struct err err;
+
+	if (s->check_late_ms != AWAKE_NEVER)
+		return; /* Said twice. */
+	s->check = (struct check){ .root = s->root, .home = s->home };
+	if (helper_start(&s->checker, check_work, &s->check, s->null_fd, &err) < 0) {
+		end_check(s, err.text);
+		return;
+	}
+	epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->checker.pipe, &event);
+	s->check_late_ms = awake_after(awake_ms(), CHECK_LIMIT_MS);
+}
+
+/* What is found is passed on as it comes. */
+static void read_findings(struct session *s)
+{
+	bool ended = helper_read(&s->checker) == 1;
+	struct buf *answer = &s->checker.answer;
+	struct frame frame;
+	size_t used = 0;
+
+	while (protocol_next(answer->data + used, answer->bytes - used, &frame, NULL) == 1)
+		used += frame.whole_bytes;
+	buf_append(outbox_control(&s->out), answer->data, used);
+	buf_consume(answer, used);
+	if (ended)
+		end_check(s, NULL);
+}
+
+static void give_up_check(struct session *s)
+{
+	helper_kill(&s->checker);
+	end_check(s, "what comes next did not answer in time");
+}
+
 static void on_ping(struct session *s, const struct frame *frame)
 {
 	struct frame_ping ping;
@@ -539,6 +602,9 @@ static void on_frame(struct session *s, const struct frame *frame)
 		break;
 	case FRAME_PING:
 		on_ping(s, frame);
+		break;
+	case FRAME_CHECK:
+		on_check(s);
 		break;
 	case FRAME_PARCEL:
 		on_parcel(s, frame);
@@ -625,6 +691,7 @@ static void read_signals(struct session *s)
 	read_reports(s); /* written before their writers died */
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
 		look_for_stillborn(s, pid);
+		helper_reaped(&s->checker, pid);
 		follow_on_child(&s->set, pid);
 	}
 	arena_reset(&s->arena);
@@ -665,6 +732,8 @@ static void on_event(struct session *s, void *source, bool *input_out)
 		read_reports(s);
 	else if (source == &sources[SOURCE_PROVISION])
 		provision_on_events(&s->provision);
+	else if (source == &sources[SOURCE_CHECK])
+		read_findings(s);
 	else if (source != &sources[SOURCE_OUTPUT])
 		follow_on_pidfd(&s->set, source);
 }
@@ -675,7 +744,8 @@ static void loop(struct session *s)
 	int64_t poll_ms = AWAKE_NEVER, provision_ms = AWAKE_NEVER;
 
 	while (!s->done) {
-		int64_t due = awake_sooner(awake_sooner(poll_ms, provision_ms), s->lease_ask_ms);
+		int64_t due = awake_sooner(awake_sooner(poll_ms, provision_ms),
+					   awake_sooner(s->lease_ask_ms, s->check_late_ms));
 		int64_t now = awake_ms();
 		bool input = false;
 		int n = epoll_wait(s->epoll, events, EVENTS,
@@ -695,6 +765,8 @@ static void loop(struct session *s)
 		start_provided(s);
 		if (now >= s->lease_ask_ms)
 			ask_for_leases(s, now);
+		if (now >= s->check_late_ms)
+			give_up_check(s);
 		write_output(s);
 		if (!s->done && s->in.bytes > 0 && outbox_control_has_room(&s->out))
 			take_frames(s);
@@ -728,6 +800,8 @@ static int set_up_loop(struct session *s)
 	fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
 	fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
 	follow_set_init(&s->set, s->root, s->epoll, s->null_fd, &s->out);
+	helper_init(&s->checker);
+	s->check_late_ms = AWAKE_NEVER;
 	s->input_events = EPOLLIN;
 	return add_source(s, STDIN_FILENO, EPOLLIN, SOURCE_INPUT) < 0 ||
 			       add_source(s, STDOUT_FILENO, 0, SOURCE_OUTPUT) < 0 ||
@@ -749,12 +823,28 @@ static void say_farewell(struct session *s)
 
 static void session_fini(struct session *s)
 {
+	helper_kill(&s->checker);
+	buf_fini(&s->checker.answer);
 	provision_set_fini(&s->provision);
 	follow_set_fini(&s->set);
 	outbox_fini(&s->out);
 	buf_fini(&s->in);
 	arena_fini(&s->arena);
 	free(s->root);
+}
+
+/* Before anything is started: it is born where this process is then. */
+static void settle(struct session *s)
+{
+	struct survive survive;
+
+	survive_settle(&s->arena, &survive);
+	if (survive.lingers_now)
+		follow_note(&s->set, NULL, false, "this user's service manager now goes on after logout (loginctl"
+						  " enable-linger), so that steps do");
+	if (survive.verdict == SURVIVE_NOT || survive.verdict == SURVIVE_UNKNOWN)
+		follow_note(&s->set, NULL, true, "%s; %s", survive.text, survive.remedy);
+	arena_reset(&s->arena);
 }
 
 int session_serve(const char *root)
@@ -774,6 +864,8 @@ int session_serve(const char *root)
 	else if (warning != NULL)
 		follow_note(&session.set, NULL, true, "%s", warning);
 	session.set.root = session.root;
+	if (!session.done)
+		settle(&session);
 	write_output(&session);
 	loop(&session);
 	spare_drop_all(&session.spares);

@@ -39,6 +39,7 @@ static void decode(const struct frame *frame, struct arena *arena)
 		struct record_stopping stopping;
 		struct record_exit exit;
 		struct frame_want want;
+		struct frame_finding finding;
 		struct frame_get get;
 		struct frame_parcel parcel;
 	} out;
@@ -70,6 +71,7 @@ static void decode(const struct frame *frame, struct arena *arena)
 	protocol_get_stopping(frame, &out.stopping);
 	protocol_get_exit(frame, arena, &out.exit);
 	protocol_get_want(frame, arena, &out.want);
+	protocol_get_finding(frame, arena, &out.finding);
 	protocol_get_get(frame, arena, &out.get);
 	protocol_get_parcel(frame, arena, &out.parcel);
 }
@@ -118,6 +120,7 @@ static void put_samples(struct buf *out)
 			     &(struct frame_welcome){ .host = "h", .devices = &device, .devices_count = 1 });
 	protocol_put_data(out,
 			  &(struct frame_data){ .bytes = (const uint8_t *)"log", .n = 3, .offset = 70000 });
+	protocol_put_finding(out, &(struct frame_finding){ .name = "n", .verdict = FINDING_PROBLEM, .last = true });
 	protocol_put_want(out, &(struct frame_want){ .digest = "d", .offset = 70000, .begin = true });
 	protocol_put_get(out, &(struct frame_get){ .digest = "d", .path = "p", .name = "n", .run = 4 });
 	protocol_put_parcel(out, FRAME_PARCEL,

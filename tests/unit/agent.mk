@@ -13,7 +13,8 @@ AGENT_TESTS = \
 	tests/unit/test_place \
 	tests/unit/test_process \
 	tests/unit/test_spare \
-	tests/unit/test_spool
+	tests/unit/test_spool \
+	tests/unit/test_survive
 check_PROGRAMS += $(AGENT_TESTS)
 TESTS += $(AGENT_TESTS)
 tests_unit_test_claim_SOURCES = tests/unit/test_claim.c tests/unit/agent_fixture.h
@@ -49,6 +50,9 @@ tests_unit_test_spare_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c tests/unit/agent_fixture.h
 tests_unit_test_spool_CFLAGS = $(AGENT_TEST_CFLAGS)
 tests_unit_test_spool_LDADD = $(AGENT_TEST_LIBS)
+tests_unit_test_survive_SOURCES = tests/unit/test_survive.c tests/unit/agent_fixture.h
+tests_unit_test_survive_CFLAGS = $(AGENT_TEST_CFLAGS)
+tests_unit_test_survive_LDADD = $(AGENT_TEST_LIBS)
 endif
 
 agent_stories = \

@@ -134,6 +134,41 @@ static void parcels_come_back_as_they_were(void **state)
 	arena_fini(&arena);
 }
 
+static void findings_come_back_as_they_were(void **state)
+{
+	struct frame_finding finding = { "root folder", FINDING_WARNING, "on nfs", "set `root:`", true }, back;
+	struct buf buf = { 0 };
+	struct frame frame;
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena);
+	protocol_put_finding(&buf, &finding);
+	frame = only_frame(&buf);
+	assert_int_equal(frame.type, FRAME_FINDING);
+	assert_int_equal(protocol_get_finding(&frame, &arena, &back), 0);
+	assert_string_equal(back.name, "root folder");
+	assert_int_equal(back.verdict, FINDING_WARNING);
+	assert_string_equal(back.text, "on nfs");
+	assert_string_equal(back.remedy, "set `root:`");
+	assert_true(back.last);
+
+	buf_clear(&buf);
+	protocol_put_check(&buf);
+	frame = only_frame(&buf);
+	assert_int_equal(frame.type, FRAME_CHECK);
+	assert_int_equal(frame.body_bytes, 0);
+
+	/* A verdict that is none of ours must not be taken for "ok". */
+	buf_clear(&buf);
+	finding.verdict = FINDING_VERDICTS;
+	protocol_put_finding(&buf, &finding);
+	frame = only_frame(&buf);
+	assert_true(protocol_get_finding(&frame, &arena, &back) < 0);
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
 static void exit_record_comes_back_as_it_was(void **state)
 {
 	struct record_exit in = { .kind = EXIT_SIGNAL,
@@ -284,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spec_comes_back_as_it_was),
 		cmocka_unit_test(parcels_come_back_as_they_were),
+		cmocka_unit_test(findings_come_back_as_they_were),
 		cmocka_unit_test(exit_record_comes_back_as_it_was),
 		cmocka_unit_test(checkpoint_without_step_reads_minus_one),
 		cmocka_unit_test(unknown_fields_are_passed_over),
