@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -388,6 +389,91 @@ int hostkey_add(const char *file, const struct hostkey_place *place, const uint8
 	if (write(fd, line.data, line.bytes) != (ssize_t)line.bytes)
 		return err_errno(err, "write %s", file);
 	return 0;
+}
+
+struct remover {
+	const char *name;
+	int *lines; /* in order */
+	size_t count;
+	size_t room;
+	int shared_line; /* 0: none */
+};
+
+static void collect_line(void *context, const struct entry *entry)
+{
+	struct remover *remover = context;
+	bool hashed = entry->names.n > 3 && memcmp(entry->names.text, "|1|", 3) == 0;
+
+	if (entry->marker != MARKER_NONE || !names_match(entry->names, remover->name))
+		return;
+	if (!hashed && (entry->names.n != strlen(remover->name) ||
+			strncasecmp(entry->names.text, remover->name, entry->names.n) != 0))
+		remover->shared_line = entry->line;
+	mem_grow(&remover->lines, &remover->room, remover->count, sizeof *remover->lines);
+	remover->lines[remover->count++] = entry->line;
+}
+
+static void copy_without(const struct buf *text, const struct remover *remover, struct buf *out)
+{
+	const char *at = (const char *)text->data, *end = at + text->bytes;
+	size_t next = 0;
+
+	for (int line = 1; at < end; line++) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		const char *stop = newline == NULL ? end : newline + 1;
+
+		if (next < remover->count && remover->lines[next] == line)
+			next++;
+		else
+			buf_append(out, at, (size_t)(stop - at));
+		at = stop;
+	}
+}
+
+/* Beside it and renamed, for a killed program must not cost anybody his known hosts. */
+static int replace_file(const char *file, const struct buf *text, struct err *err)
+{
+	autofree char *real = realpath(file, NULL);
+	autofree char *temporary = mem_printf("%s.stoker-%d", real == NULL ? file : real, (int)getpid());
+	autoclose int fd = -1;
+	struct stat st;
+
+	if (real == NULL || stat(real, &st) < 0)
+		return err_errno(err, "read %s", file);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, "write %s", temporary);
+	if (write(fd, text->data, text->bytes) != (ssize_t)text->bytes || fchmod(fd, st.st_mode & 0777) < 0 ||
+	    fsync(fd) < 0 || rename(temporary, real) < 0) {
+		err_errno(err, "write %s", temporary);
+		unlink(temporary);
+		return err == NULL ? ERR_IO : (int)err->code;
+	}
+	return 0;
+}
+
+int hostkey_remove(const char *file, const struct hostkey_place *place, struct err *err)
+{
+	autobuf struct buf name = { 0 }, text = { 0 }, rest = { 0 };
+	struct remover remover = { .lines = NULL };
+	autofree int *lines = NULL;
+	int rc = read_file(file, &text, err);
+
+	if (rc < 0)
+		return rc;
+	hostkey_name(place, &name);
+	remover.name = buf_text(&name);
+	each_line(file, &text, collect_line, &remover);
+	lines = remover.lines;
+	if (remover.shared_line > 0)
+		return err_set(err, ERR_EXISTS,
+			       "%s:%d names %s together with other hosts: change that line by hand", file,
+			       remover.shared_line, remover.name);
+	if (remover.count == 0)
+		return 0;
+	copy_without(&text, &remover, &rest);
+	rc = replace_file(file, &rest, err);
+	return rc < 0 ? rc : (int)remover.count;
 }
 
 const char *hostkey_fingerprint(const uint8_t *key, size_t n, char text[HOSTKEY_FINGERPRINT_BYTES])

@@ -67,6 +67,12 @@ void hostkey_name(const struct hostkey_place *place, struct buf *out);
 int hostkey_add(const char *file, const struct hostkey_place *place, const uint8_t *key, size_t n,
 		struct err *err);
 
+/*
+ * Takes the lines out that name the host, and nobody else, in `file`: how many, or a negative code.
+ * ERR_EXISTS: a line with a pattern or a list of hosts is for a person to edit, and nothing was changed.
+ */
+int hostkey_remove(const char *file, const struct hostkey_place *place, struct err *err);
+
 /* "SHA256:..." as ssh-keygen -l prints it. */
 const char *hostkey_fingerprint(const uint8_t *key, size_t n, char text[HOSTKEY_FINGERPRINT_BYTES]);
 

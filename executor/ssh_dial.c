@@ -248,14 +248,13 @@ static int refuse_host(struct ssh_dial *dial, const struct hostkey_place *place,
 		return fail(dial, FAULT_HOSTKEY_REVOKED, "the key of %s is marked as revoked in %s:%d: %s %s",
 			    buf_text(&name), found->file, found->line, found->type, found->fingerprint);
 	case HOSTKEY_CHANGED:
-		return fail(dial, FAULT_HOSTKEY_CHANGED,
-			    "the key of %s has changed: it shows %s %s, but %s:%d has %s. Either it was "
-			    "installed anew, or"
-			    " somebody else answers in its place. When you are sure: ssh-keygen -f '%s' -R "
-			    "'%s', then"
-			    " stoker workers trust %s",
-			    buf_text(&name), found->type, found->fingerprint, found->file, found->line,
-			    found->old_fingerprint, found->file, buf_text(&name), worker);
+		return fail(
+			dial, FAULT_HOSTKEY_CHANGED,
+			"the key of %s has changed: it shows %s %s, but %s:%d has %s. Either it was "
+			"installed anew, or somebody else answers in its place. When you are sure: stoker "
+			"workers trust %s --replace",
+			buf_text(&name), found->type, found->fingerprint, found->file, found->line,
+			found->old_fingerprint, worker);
 	default:
 		if (!ssh_session_can_rsa() && strstr(found->other_types, "ssh-rsa") != NULL)
 			return need_openssh(dial, FAULT_HOSTKEY_UNKNOWN, "it is known by its RSA key only");
@@ -526,4 +525,149 @@ void ssh_dial_give_up(struct ssh_dial *dial)
 		ssh_session_free(dial->result.session);
 		free_dial(dial);
 	}
+}
+
+/* --- only looking --------------------------------------------------------------------------------------- */
+
+/* A session with one handshake done, by these types of key; NULL: no. */
+static struct ssh_session *shake_hands(struct ssh_dial *dial, const struct ssh_host *jump,
+				       const struct ssh_host *host, const char *types, struct err *err)
+{
+	struct ssh_session *session;
+	struct ssh_wait wait;
+	int fd;
+
+	err->code = ERR_OK;
+	if (jump != NULL)
+		session = dial_jump(dial, jump, host);
+	else
+		session = connect_host(dial, host, &fd) < 0 ? NULL : ssh_session_new(fd);
+	if (session == NULL)
+		return NULL;
+	wait = login_wait(dial);
+	if (ssh_session_handshake(session, types, &wait, err) == 0)
+		return session;
+	if (err->code == ERR_VERSION)
+		fail(dial, FAULT_PROTOCOL,
+		     "%s shows no key of a type that libssh2 %s can check: accept it with `ssh %s`",
+		     host->host, ssh_session_library(), dial->target->destination);
+	else
+		refuse_handshake(dial, host, session, err);
+	ssh_session_free(session);
+	return NULL;
+}
+
+static int keep_key(struct ssh_dial *dial, struct ssh_look *look, struct ssh_session *session)
+{
+	struct ssh_shown *shown = &look->keys[look->keys_count];
+	struct err err;
+	size_t n;
+	const uint8_t *key = ssh_session_hostkey(session, &n);
+
+	if (key == NULL || n > sizeof shown->key)
+		return fail(dial, FAULT_PROTOCOL, "the key of %s is too long", look->place.host);
+	for (size_t i = 0; i < look->keys_count; i++)
+		if (look->keys[i].key_bytes == n && memcmp(look->keys[i].key, key, n) == 0)
+			return 0;
+	if (hostkey_check(&look->place, key, n, &shown->finding, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	memcpy(shown->key, key, n);
+	shown->key_bytes = n;
+	look->keys_count++;
+	return 0;
+}
+
+static bool is_known(const struct ssh_look *look)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < look->keys_count; i++) {
+		if (look->keys[i].finding.answer > HOSTKEY_KNOWN)
+			return false;
+		known |= look->keys[i].finding.answer == HOSTKEY_KNOWN;
+	}
+	return known;
+}
+
+/* One handshake for each type of key that hosts usually have: more of them would look like an attack. */
+static int look_at(struct ssh_dial *dial, const struct ssh_host *jump, const struct ssh_host *host,
+		   struct ssh_look *look)
+{
+	static const char *const types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256",
+					     "rsa-sha2-512,rsa-sha2-256" };
+	autobuf struct buf all = { 0 };
+	struct err err;
+
+	order_types("", &all);
+	look->place = place_of(host);
+	look->file = host->own_known_hosts;
+	look->keys_count = 0;
+	for (size_t i = 0; i <= COUNT_OF(types); i++) {
+		bool last = i ==
+			    COUNT_OF(types); /* whatever it has: only when it has none of the usual ones */
+		struct ssh_session *session;
+		int rc;
+
+		if (last ? look->keys_count > 0 : i == 2 && !ssh_session_can_rsa())
+			continue;
+		session = shake_hands(dial, jump, host, last ? buf_text(&all) : types[i], &err);
+		if (session == NULL && (last || err.code != ERR_VERSION))
+			return -1;
+		rc = session == NULL ? 0 : keep_key(dial, look, session);
+		ssh_session_free(session);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int look(struct ssh_dial *dial, struct ssh_look *out)
+{
+	/* What is found points into them. */
+	struct ssh_host *host = arena_alloc(&dial->arena, sizeof *host);
+	struct ssh_host *jump = arena_alloc(&dial->arena, sizeof *jump);
+	struct err err;
+
+	if (ssh_resolve(&dial->arena, dial->target, host, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	if (host->jump != NULL && host->openssh_reason == NULL) {
+		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, jump, &err) < 0)
+			return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
+		host->openssh_reason = jump->openssh_reason;
+	}
+	/* Whatever else it asks for counts after the handshake only. */
+	if (host->openssh_reason != NULL &&
+	    (host->jump != NULL || strcmp(host->openssh_reason, "ProxyCommand") == 0))
+		return fail(dial, FAULT_CONFIG,
+			    "only ssh itself gets to %s (%s): accept its key with `ssh %s`", host->host,
+			    host->openssh_reason, dial->target->destination);
+	if (host->jump == NULL)
+		return look_at(dial, NULL, host, out);
+	out->is_jump = true;
+	if (look_at(dial, NULL, jump, out) < 0)
+		return -1;
+	if (!is_known(out))
+		return 0;
+	out->is_jump = false;
+	return look_at(dial, jump, host, out);
+}
+
+int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct ssh_look *look_out,
+		  enum fault *fault_out, struct err *err)
+{
+	struct ssh_dial dial = { .cancel_fd = -1, .arena = *arena };
+	int rc;
+
+	dial.target = ssh_target_copy(&dial.arena, target);
+	*look_out = (struct ssh_look){ .file = NULL };
+	rc = look(&dial, look_out);
+	*arena = dial.arena;
+	if (rc == 0)
+		return 0;
+	*fault_out = dial.result.fault;
+	if (dial.result.outcome == SSH_DIAL_OPENSSH)
+		return err_set(err, ERR_IO,
+			       "only ssh itself can connect to it (%s): accept its key with `ssh %s`",
+			       dial.result.reason, dial.target->destination);
+	return err_set(err, ERR_IO, "%s", dial.result.why);
 }

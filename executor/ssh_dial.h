@@ -37,14 +37,6 @@ struct ssh_facts {
 	char ciphers[120];
 };
 
-/* A host key that is not trusted yet: enough to show it and to add it. */
-struct ssh_stranger {
-	char host[256]; /* as known_hosts names it */
-	char file[512]; /* where to add it */
-	uint8_t key[4096];
-	size_t key_bytes;
-};
-
 struct ssh_dial_result {
 	enum ssh_dial_outcome outcome;
 	struct ssh_session *session;
@@ -64,5 +56,30 @@ void ssh_dial_take(struct ssh_dial *dial, struct ssh_dial_result *result_out);
 
 /* At any time before ssh_dial_take: nothing more is heard of it. */
 void ssh_dial_give_up(struct ssh_dial *dial);
+
+/* --- only looking: who answers there, before anybody is trusted ---------------------------------------- */
+
+enum { SSH_SHOWN_MAX = 4, SSH_SHOWN_BYTES = 4096 };
+
+struct ssh_shown {
+	struct hostkey_finding finding; /* what our known hosts say to it */
+	uint8_t key[SSH_SHOWN_BYTES];
+	size_t key_bytes;
+};
+
+struct ssh_look {
+	struct hostkey_place place;
+	const char *file; /* of the person's known hosts, to which a line is added; NULL: there is none */
+	bool is_jump;	  /* it is the jump host; the one behind it can be seen when this one is trusted */
+	struct ssh_shown keys[SSH_SHOWN_MAX];
+	size_t keys_count;
+};
+
+/*
+ * The keys of the first host on the way to the target that is not known, or of the target. Blocks, for as
+ * long as each step may take. Texts are in the arena. `fault_out` says what a negative code is about.
+ */
+int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct ssh_look *look_out,
+		  enum fault *fault_out, struct err *err);
 
 #endif

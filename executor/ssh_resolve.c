@@ -344,7 +344,13 @@ static void take_line(struct arena *arena, struct ssh_host *host, struct raw *ra
 	else if (strcmp(key, "identityagent") == 0) {
 		raw->agent = value;
 		raw->has_agent = true;
-	} else if (strcmp(key, "userknownhostsfile") == 0 || strcmp(key, "globalknownhostsfile") == 0)
+	} else if (strcmp(key, "userknownhostsfile") == 0) {
+		size_t before = host->known_hosts.count;
+
+		add_words(arena, &host->known_hosts, value);
+		if (host->known_hosts.count > before)
+			host->own_known_hosts = host->known_hosts.words[before];
+	} else if (strcmp(key, "globalknownhostsfile") == 0)
 		add_words(arena, &host->known_hosts, value);
 	else if (strcmp(key, "proxyjump") == 0 && !is_none(value))
 		host->jump = value;
@@ -469,7 +475,10 @@ static int resolve(struct arena *arena, const struct ssh_target *target, const c
 	if (target->known_hosts != NULL) {
 		host_out->known_hosts.count = 0;
 		add_word(&host_out->known_hosts, expand(arena, target->known_hosts, host_out, &self));
+		host_out->own_known_hosts = host_out->known_hosts.words[0];
 	}
+	if (host_out->own_known_hosts != NULL && strcmp(host_out->own_known_hosts, "/dev/null") == 0)
+		host_out->own_known_hosts = NULL;
 	return 0;
 }
 

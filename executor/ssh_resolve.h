@@ -37,6 +37,7 @@ struct ssh_host {
 	bool identities_only;	     /* of an ssh-agent only these */
 	const char *agent;	     /* socket of the ssh-agent; NULL: none */
 	struct ssh_words known_hosts;
+	const char *own_known_hosts; /* of these the one that new hosts are added to; NULL: none */
 	const char *jump;	    /* ProxyJump: one host or several, "a,b"; NULL: none */
 	const char *openssh_reason; /* NULL, or what is asked for that libssh2 cannot do */
 	int address_family;	    /* AF_UNSPEC, AF_INET, AF_INET6 */

@@ -117,8 +117,7 @@ def stranger(lab, host):
     lab.know(*lab.hosts.values())
 
 
-@fault("changed", "hostkey_changed", "has changed", "SHA256:", "ssh-keygen -f", "stoker workers trust changed",
-       person=True)
+@fault("changed", "hostkey_changed", "has changed", "SHA256:", "stoker workers trust changed --replace", person=True)
 def changed(lab, host):
     host.make_host_key()
     host.restart_sshd()
