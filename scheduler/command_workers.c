@@ -1,17 +1,26 @@
+#include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/scope.h"
 #include "dag/suggest.h"
+#include "scheduler/checkup.h"
 #include "scheduler/command.h"
 #include "scheduler/listing.h"
+#include "scheduler/terminal.h"
+#include "scheduler/trust.h"
 #include "scheduler/view.h"
+#include "scheduler/view_rows.h"
 
 struct arguments {
 	const char *verb; /* NULL: list them */
 	const char *worker;
 	const char *config;
 	bool json;
+	bool yes;
+	bool replace;
+	const char *fingerprint;
 };
 
 /* --- the list ------------------------------------------------------------------------------------------- */
@@ -137,6 +146,186 @@ static int drain(const struct arguments *arguments, bool on)
 	return COMMAND_DONE;
 }
 
+/* --- check ---------------------------------------------------------------------------------------------- */
+
+enum { NAME_COLUMNS = 12 };
+
+struct report {
+	struct terminal terminal;
+	bool is_terminal;
+	json_t *steps; /* NULL: they are printed at once */
+	int problems;
+	int warnings;
+};
+
+static void print_mark(const struct report *report, struct terminal_line *line, enum finding_verdict verdict)
+{
+	static const struct {
+		const char *plain, *sign;
+		enum terminal_style style;
+	} marks[FINDING_VERDICTS] = {
+		[FINDING_OK] = { "ok  ", "\u2713", TERMINAL_GREEN },
+		[FINDING_WARNING] = { "warn", "!", TERMINAL_YELLOW },
+		[FINDING_PROBLEM] = { "FAIL", "\u2717", TERMINAL_RED },
+	};
+
+	terminal_put(line, marks[verdict].style,
+		     report->is_terminal && report->terminal.utf8 ? marks[verdict].sign
+								  : marks[verdict].plain);
+}
+
+/* Whole, for what there is to do about it stands at the end. */
+static void print_finding(const struct report *report, const struct frame_finding *finding)
+{
+	autobuf struct buf text = { 0 };
+	struct terminal_line line = terminal_line_start(&report->terminal, &text, SIZE_MAX);
+	size_t columns = terminal_columns(finding->name);
+
+	print_mark(report, &line, finding->verdict);
+	terminal_put(&line, TERMINAL_PLAIN, " ");
+	terminal_put(&line, TERMINAL_BOLD, finding->name);
+	terminal_blanks(&line, columns < NAME_COLUMNS ? NAME_COLUMNS - columns : 0);
+	terminal_put(&line, TERMINAL_PLAIN, " ");
+	terminal_put(&line, TERMINAL_PLAIN, finding->text);
+	if (finding->remedy[0] != '\0')
+		terminal_printf(&line, TERMINAL_PLAIN, "; %s", finding->remedy);
+	printf("%s\n", buf_text(&text));
+	fflush(stdout);
+}
+
+static void on_step(void *context, const struct frame_finding *finding)
+{
+	struct report *report = context;
+
+	report->problems += finding->verdict == FINDING_PROBLEM;
+	report->warnings += finding->verdict == FINDING_WARNING;
+	if (report->steps == NULL)
+		print_finding(report, finding);
+	else
+		json_array_append_new(report->steps,
+				      json_pack("{s:o, s:s, s:o, s:o}", "name", view_string(finding->name),
+						"verdict", finding_names[finding->verdict], "text",
+						view_string(finding->text), "remedy",
+						view_string(finding->remedy)));
+}
+
+static void end_report(struct report *report, const char *worker, bool good)
+{
+	if (report->steps != NULL) {
+		autojson json_t *answer = json_pack("{s:s, s:b, s:O}", "worker", worker, "ok", good, "steps",
+						    report->steps);
+
+		listing_print_json(answer);
+		json_decref(report->steps);
+	} else if (good) {
+		printf("%s can be used%s\n", worker,
+		       report->warnings > 0 ? ", with what is said above in mind" : "");
+	} else {
+		printf("%s cannot be used: %d problem%s\n", worker, report->problems,
+		       report->problems == 1 ? "" : "s");
+	}
+}
+
+/* Without a state any name does: nothing is claimed with it. */
+static void name_home(const char *home, struct report *report, const char *worker, char name[13])
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	autostore struct store *store = NULL;
+	const char **drained;
+	size_t count;
+	struct err err;
+
+	strcpy(name, "000000000000");
+	if (store_open_reader(home, &store, &err) < 0)
+		return;
+	memcpy(name, store->name, sizeof store->name);
+	if (store_drained_workers(store, &arena, &drained, &count, &err) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(drained[i], worker) == 0)
+			on_step(report, &(struct frame_finding){
+						.name = "drained",
+						.verdict = FINDING_WARNING,
+						.text = "nothing new is started there",
+						.remedy = arena_printf(&arena, "stoker workers undrain %s",
+								       worker) });
+}
+
+static int check(const struct arguments *arguments, const struct settings *settings)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct report report = { .terminal = terminal_of(stdout), .is_terminal = isatty(STDOUT_FILENO) };
+	struct checkup_plan plan = { .settings = settings,
+				     .worker = settings_find(settings, arguments->worker) };
+	char home_name[13];
+	struct err err;
+	bool good;
+	int status;
+
+	if (store_home(&arena, &plan.home, &err) < 0)
+		return command_fail(&err);
+	report.terminal.columns = SIZE_MAX; /* nothing of it is cut */
+	if (arguments->json)
+		report.steps = json_array();
+	name_home(plan.home, &report, arguments->worker, home_name);
+	plan.home_name = home_name;
+	if (checkup_run(&plan, on_step, &report, &good, &err) < 0) {
+		json_decref(report.steps);
+		return command_fail(&err);
+	}
+	end_report(&report, arguments->worker, good);
+	status = command_end_output();
+	return status != COMMAND_DONE ? status : good ? COMMAND_DONE : COMMAND_FAILED;
+}
+
+/* --- trust ---------------------------------------------------------------------------------------------- */
+
+static int record_trust(const struct arguments *arguments, const char *keys)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	autostore struct store *store = NULL;
+	const char *home;
+	struct err err;
+	int rc = store_home(&arena, &home, &err);
+
+	if (rc == 0)
+		rc = store_open(home, &store, &err);
+	if (rc == 0)
+		rc = store_trust_worker(store, arguments->worker, keys, command_actor(&arena),
+					command_origin(&arena), clock_wall_ms(), &err);
+	return rc < 0 ? command_fail(&err) : COMMAND_DONE;
+}
+
+static int trust(const struct arguments *arguments, const struct settings *settings)
+{
+	const struct settings_worker *worker = settings_find(settings, arguments->worker);
+	struct trust_plan plan = { .target = &worker->target,
+				   .yes = arguments->yes,
+				   .replace = arguments->replace,
+				   .fingerprint = arguments->fingerprint };
+	char keys[TRUST_TEXT_BYTES];
+	enum trust_outcome outcome;
+	struct err err;
+	int rc;
+
+	if (!worker->terms.remote)
+		return command_usage(&command_workers, "%s is this machine: there is no key to trust",
+				     arguments->worker);
+	rc = trust_run(&plan, &outcome, keys, &err);
+	/* What was added is recorded, also when something failed after it. */
+	if (keys[0] != '\0' && record_trust(arguments, keys) != COMMAND_DONE)
+		return COMMAND_FAILED;
+	if (rc < 0) {
+		command_fail(&err);
+		return COMMAND_FAILED;
+	}
+	if (outcome == TRUST_KNOWN_ALREADY)
+		fprintf(stderr, "stoker: %s is trusted already\n", arguments->worker);
+	else if (outcome == TRUST_DECLINED)
+		fputs("stoker: nothing was added\n", stderr);
+	return outcome == TRUST_DECLINED ? COMMAND_FAILED : COMMAND_DONE;
+}
+
 /* --- arguments ------------------------------------------------------------------------------------------ */
 
 static int refuse_worker(const struct settings *settings, const char *name)
@@ -153,32 +342,95 @@ static int refuse_worker(const struct settings *settings, const char *name)
 	return command_fail(&err);
 }
 
+static int drain_worker(const struct arguments *arguments, const struct settings *settings)
+{
+	(void)settings;
+	return drain(arguments, true);
+}
+
+static int undrain_worker(const struct arguments *arguments, const struct settings *settings)
+{
+	(void)settings;
+	return drain(arguments, false);
+}
+
+static const struct verb {
+	const char *name;
+	int (*main)(const struct arguments *arguments, const struct settings *settings);
+	bool json;
+	bool trusts;  /* takes the options of `trust` */
+	bool unnamed; /* also for a worker that is not in the settings any more */
+} verbs[] = {
+	{ "check", check, .json = true },
+	{ "drain", drain_worker },
+	{ "trust", trust, .trusts = true },
+	{ "undrain", undrain_worker, .unnamed = true },
+};
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < COUNT_OF(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+static int refuse_verb(const char *name)
+{
+	struct suggest near = suggest_for(name);
+
+	for (size_t i = 0; i < COUNT_OF(verbs); i++)
+		suggest_offer(&near, verbs[i].name, NULL);
+	if (suggest_best(&near) != NULL)
+		return command_usage(&command_workers,
+				     "'%s' is nothing that can be done with a worker; did you mean '%s'?",
+				     name, suggest_best(&near));
+	return command_usage(&command_workers, "'%s' is nothing that can be done with a worker", name);
+}
+
+static int check_options(const struct arguments *arguments, const struct verb *verb)
+{
+	if (arguments->json && verb != NULL && !verb->json)
+		return command_usage(&command_workers, "`%s` has no --json", verb->name);
+	if ((arguments->yes || arguments->replace || arguments->fingerprint != NULL) &&
+	    (verb == NULL || !verb->trusts))
+		return command_usage(&command_workers, "--yes, --fingerprint and --replace are for `trust`");
+	return 0;
+}
+
 static int read_arguments(int argc, char **argv, struct arguments *out)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'C' },
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
+		{ "config", required_argument, NULL, 'C' }, { "fingerprint", required_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },	    { "replace", no_argument, NULL, 'r' },
+		{ "yes", no_argument, NULL, 'y' },	    { NULL, 0, NULL, 0 },
 	};
 	int option;
 
 	while ((option = command_option(&command_workers, argc, argv, "", options)) != -1) {
 		if (option == 'C')
 			out->config = optarg;
+		else if (option == 'f')
+			out->fingerprint = optarg;
 		else if (option == 'j')
 			out->json = true;
+		else if (option == 'r')
+			out->replace = true;
+		else if (option == 'y')
+			out->yes = true;
 		else
 			return COMMAND_USAGE;
 	}
 	if (optind == argc)
-		return 0;
+		return check_options(out, NULL);
 	out->verb = argv[optind];
-	if (strcmp(out->verb, "drain") != 0 && strcmp(out->verb, "undrain") != 0)
-		return command_usage(&command_workers, "'%s' is nothing that can be done with a worker", out->verb);
+	if (find_verb(out->verb) == NULL)
+		return refuse_verb(out->verb);
 	if (optind + 2 != argc)
-		return command_usage(&command_workers, "which worker?");
+		return command_usage(&command_workers,
+				     optind + 2 > argc ? "which worker?" : "one worker at a time");
 	out->worker = argv[optind + 1];
-	return 0;
+	return check_options(out, find_verb(out->verb));
 }
 
 static int workers(int argc, char **argv)
@@ -186,6 +438,7 @@ static int workers(int argc, char **argv)
 	autosettings struct settings *settings = NULL;
 	struct arguments arguments = { 0 };
 	int status = read_arguments(argc, argv, &arguments);
+	const struct verb *verb;
 
 	if (status == 0)
 		status = command_load_settings(arguments.config, &settings);
@@ -193,22 +446,30 @@ static int workers(int argc, char **argv)
 		return status;
 	if (arguments.verb == NULL)
 		return list(&arguments, settings);
-	/* Also one that was configured once can be undrained. */
-	if (settings_find(settings, arguments.worker) == NULL && strcmp(arguments.verb, "undrain") != 0)
+	verb = find_verb(arguments.verb);
+	if (settings_find(settings, arguments.worker) == NULL && !verb->unnamed)
 		return refuse_worker(settings, arguments.worker);
-	return drain(&arguments, strcmp(arguments.verb, "drain") == 0);
+	return verb->main(&arguments, settings);
 }
 
 const struct command command_workers = {
 	.name = "workers",
-	.synopsis = "[drain NAME | undrain NAME] [--config FILE] [--json]",
+	.synopsis = "[check NAME | trust NAME | drain NAME | undrain NAME] [OPTIONS]",
 	.summary = "the machines that work: what they have, what they run, what is wrong",
 	.help = "Without a verb: lists the workers of stoker.yaml as they were seen last.\n"
 		"\n"
+		"  check NAME     try everything that a run needs there, and say what is wrong and how to "
+		"mend it\n"
+		"  trust NAME     show the key of its host, ask, and add it to your known_hosts\n"
 		"  drain NAME     start nothing new there; what runs goes on\n"
 		"  undrain NAME   take tasks there again\n"
 		"\n"
-		"      --config FILE   the settings, in place of the usual stoker.yaml\n"
-		"      --json          the list for scripts\n",
+		"      --config FILE            the settings, in place of the usual stoker.yaml\n"
+		"      --json                   the list, or the check, for scripts\n"
+		"      --yes                    trust: do not ask\n"
+		"      --fingerprint SHA256:... trust: this key and no other; do not ask\n"
+		"      --replace                trust: also when it is known by another key\n"
+		"\n"
+		"`check` exits with 0 when a run would work there, else with 1.\n",
 	.main = workers,
 };

@@ -3,6 +3,7 @@ libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFL
 libscheduler_a_SOURCES = \
 	scheduler/attempt.c scheduler/attempt.h \
 	scheduler/checkpoint.c scheduler/checkpoint.h \
+	scheduler/checkup.c scheduler/checkup.h \
 	scheduler/command_cancel.c \
 	scheduler/command_retry.c \
 	scheduler/command_run.c \
@@ -32,6 +33,7 @@ libscheduler_a_SOURCES = \
 	scheduler/store_worker.c \
 	scheduler/task.c scheduler/task.h \
 	scheduler/terms.h \
+	scheduler/trust.c scheduler/trust.h \
 	scheduler/writer.c scheduler/writer.h
 
 # --- the command line ---
