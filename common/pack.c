@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -208,12 +209,17 @@ void pack_reader_fini(struct pack_reader *reader)
 
 static int go_to(struct pack_reader *reader, const struct parcel_entry *entry, struct err *err)
 {
+	struct stat st;
+
 	if (reader->entry == entry)
 		return 0;
 	pack_reader_fini(reader);
 	reader->fd = open_file(reader->dir, entry->path, err);
 	if (reader->fd < 0)
 		return reader->fd;
+	if (fstat(reader->fd, &st) == 0 && (uint64_t)st.st_size != entry->bytes)
+		return err_set(err, ERR_BUSY, "%s has changed: it has %" PRIu64 " bytes, and had %" PRIu64,
+			       entry->path, (uint64_t)st.st_size, entry->bytes);
 	posix_fadvise(reader->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	reader->entry = entry;
 	return 0;

@@ -27,6 +27,7 @@ const char *const reason_names[REASONS] = {
 	[REASON_CANCELED] = "canceled",
 	[REASON_UPSTREAM] = "upstream",
 	[REASON_LEASE_EXPIRED] = "lease_expired",
+	[REASON_ARTIFACTS] = "artifacts",
 };
 
 const char *const finding_names[FINDING_VERDICTS] = {
@@ -331,7 +332,14 @@ int protocol_get_claim(const struct frame *frame, struct arena *arena, struct fr
 	return done(&f);
 }
 
-enum { SPEC_CANDIDATE = 24, SPEC_ARGV = 12, SPEC_ENV = 14, SPEC_DEVICE = 25, SPEC_PROVISION = 30 };
+enum {
+	SPEC_ARGV = 12,
+	SPEC_ENV = 14,
+	SPEC_CANDIDATE = 24,
+	SPEC_DEVICE = 25,
+	SPEC_ARTIFACT = 28,
+	SPEC_PROVISION = 30,
+};
 
 static void put_candidate(struct buf *out, const struct spec_checkpoint *candidate)
 {
@@ -427,13 +435,14 @@ void protocol_put_spec(struct buf *out, const struct spec *spec)
 		put_provision(out, &spec->provisions[i]);
 	put_signed(out, 26, spec->lease_ms);
 	put_signed(out, 27, spec->lease_from_ms);
+	put_texts(out, SPEC_ARTIFACT, spec->artifacts, spec->artifacts_count);
 	end(out, at);
 }
 
 int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spec *out)
 {
 	struct fields f = fields_of(frame->body, frame->body_bytes);
-	size_t argv_room, env_room, candidates_room, devices_room, provisions_room;
+	size_t argv_room, env_room, candidates_room, devices_room, provisions_room, artifacts_room;
 
 	*out = (struct spec){ .workdir = "", .checkpoint_dir = "" };
 	out->argv = array_for(&f, SPEC_ARGV, sizeof *out->argv, arena, &argv_room);
@@ -441,6 +450,7 @@ int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spe
 	out->devices = array_for(&f, SPEC_DEVICE, sizeof *out->devices, arena, &devices_room);
 	out->candidates = array_for(&f, SPEC_CANDIDATE, sizeof *out->candidates, arena, &candidates_room);
 	out->provisions = array_for(&f, SPEC_PROVISION, sizeof *out->provisions, arena, &provisions_room);
+	out->artifacts = array_for(&f, SPEC_ARTIFACT, sizeof *out->artifacts, arena, &artifacts_room);
 	while (next_field(&f)) {
 		if (get_id(&f, &out->id))
 			continue;
@@ -515,6 +525,9 @@ int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spe
 			break;
 		case 27:
 			out->lease_from_ms = get_signed(&f);
+			break;
+		case SPEC_ARTIFACT:
+			add_text(&f, arena, out->artifacts, &out->artifacts_count, artifacts_room);
 			break;
 		default:
 			break;
@@ -1242,6 +1255,32 @@ int protocol_get_output(const struct frame *frame, struct arena *arena, struct r
 			out->key = get_text(&f, arena);
 		else if (f.tag == 2)
 			out->value = get_text(&f, arena);
+	}
+	return done(&f);
+}
+
+void protocol_put_artifacts(struct buf *out, const struct record_artifacts *record)
+{
+	size_t at = begin(out, RECORD_ARTIFACTS);
+
+	put_text(out, 1, record->digest);
+	put_number(out, 2, record->bytes);
+	put_number(out, 3, record->files);
+	end(out, at);
+}
+
+int protocol_get_artifacts(const struct frame *frame, struct arena *arena, struct record_artifacts *out)
+{
+	struct fields f = fields_of(frame->body, frame->body_bytes);
+
+	*out = (struct record_artifacts){ .digest = "" };
+	while (next_field(&f)) {
+		if (f.tag == 1)
+			out->digest = get_text(&f, arena);
+		else if (f.tag == 2)
+			out->bytes = get_number(&f);
+		else if (f.tag == 3)
+			out->files = get_number(&f);
 	}
 	return done(&f);
 }

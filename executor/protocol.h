@@ -100,6 +100,7 @@ enum frame_type {
 	RECORD_NOTE = 70,       /* struct frame_note without attempt */
 	RECORD_STOPPING = 71,   /* struct record_stopping */
 	RECORD_EXIT = 72,       /* struct record_exit */
+	RECORD_ARTIFACTS = 73,  /* struct record_artifacts */
 };
 
 /* Names an attempt within one scheduler (one `home`). */
@@ -126,6 +127,7 @@ enum reason {
 	REASON_CANCELED,
 	REASON_UPSTREAM, /* of a task: one that it needs did not succeed */
 	REASON_LEASE_EXPIRED, /* the supervisor stopped it: the scheduler was not heard from for so long */
+	REASON_ARTIFACTS, /* it ended well, but did not leave what it was to leave */
 	REASONS,
 };
 extern const char *const reason_names[REASONS];
@@ -304,6 +306,8 @@ struct spec {
 	size_t provisions_count;
 	int64_t lease_ms;      /* stop when nothing asked since so long was granted; 0: no lease */
 	int64_t lease_from_ms; /* the newest ask that was heard when this was sent, by the worker's clock */
+	const char **artifacts; /* what it is to leave for others: paths below workdir, or "." */
+	size_t artifacts_count;
 };
 
 /*
@@ -390,6 +394,13 @@ struct record_output {
 	const char *value;
 };
 
+/* What the step left for others, as a parcel that can be read on its worker. */
+struct record_artifacts {
+	const char *digest;
+	uint64_t bytes; /* of the parcel */
+	uint64_t files;
+};
+
 struct record_stopping {
 	int64_t wall_ms;
 	enum reason reason;
@@ -421,6 +432,7 @@ void protocol_put_checkpoint(struct buf *out, const struct record_checkpoint *re
 void protocol_put_metric(struct buf *out, const struct record_metric *record);
 void protocol_put_sample(struct buf *out, const struct record_sample *record);
 void protocol_put_output(struct buf *out, const struct record_output *record);
+void protocol_put_artifacts(struct buf *out, const struct record_artifacts *record);
 void protocol_put_stopping(struct buf *out, const struct record_stopping *record);
 void protocol_put_exit(struct buf *out, const struct record_exit *record);
 
@@ -459,6 +471,7 @@ int protocol_get_checkpoint(const struct frame *frame, struct arena *arena, stru
 int protocol_get_metric(const struct frame *frame, struct arena *arena, struct record_metric *out);
 int protocol_get_sample(const struct frame *frame, struct record_sample *out);
 int protocol_get_output(const struct frame *frame, struct arena *arena, struct record_output *out);
+int protocol_get_artifacts(const struct frame *frame, struct arena *arena, struct record_artifacts *out);
 int protocol_get_stopping(const struct frame *frame, struct record_stopping *out);
 int protocol_get_exit(const struct frame *frame, struct arena *arena, struct record_exit *out);
 

@@ -11,7 +11,9 @@
 #include "common/parcel.h"
 #include "common/scope.h"
 #include "common/unpack.h"
+#include "executor/agent/entry.h"
 #include "executor/agent/files.h"
+#include "executor/agent/held.h"
 #include "executor/agent/root.h"
 #include "executor/agent/rundir.h"
 
@@ -30,10 +32,17 @@ struct install install_of(const char *home, const struct spec *spec, size_t inde
 
 const char *install_check(const struct spec_provision *what)
 {
+	char entry[ENTRY_NAME_BYTES];
+
 	if (!parcel_digest_valid(what->digest))
 		return "what it needs has no valid name";
-	if (what->kind != PROVISION_SOURCE)
-		return "it needs something that this agent does not know";
+	if (what->kind == PROVISION_SOURCE)
+		return NULL;
+	if (what->path[0] != '/' && strcmp(what->path, ".") != 0 && !parcel_path_valid(what->path) &&
+	    !(what->kind == PROVISION_CHECKPOINT && what->path[0] == '\0'))
+		return "what it needs lies in a folder that leads out of the run's";
+	if (what->kind == PROVISION_CHECKPOINT && entry_of(what->name, entry) == ENTRY_NONE)
+		return "what it needs is no name of a checkpoint";
 	return NULL;
 }
 
@@ -52,15 +61,16 @@ bool install_is_same(const struct install *a, const struct install *b)
 	       strcmp(a->what.name, b->what.name) == 0;
 }
 
-const char *install_title(const struct install *install)
+const char *install_title(const struct install *install, char title[INSTALL_TITLE_BYTES])
 {
 	static const char *const titles[PROVISIONS] = {
 		[PROVISION_SOURCE] = "the source",
-		[PROVISION_ARTIFACTS] = "artifacts",
-		[PROVISION_CHECKPOINT] = "the checkpoint",
+		[PROVISION_ARTIFACTS] = "the artifacts of ",
+		[PROVISION_CHECKPOINT] = "the checkpoint ",
 	};
 
-	return titles[install->what.kind];
+	snprintf(title, INSTALL_TITLE_BYTES, "%s%s", titles[install->what.kind], install->what.name);
+	return title;
 }
 
 static void name_work(char path[PATH_BYTES], const struct install *install)
@@ -70,12 +80,41 @@ static void name_work(char path[PATH_BYTES], const struct install *install)
 	snprintf(path, PATH_BYTES, "%s/work", rundir_path(folder, install->home, install->run));
 }
 
+static struct held held_of(const struct install *install)
+{
+	return (struct held){ install->home, install->run };
+}
+
+/* Where its files go. */
+static char *find_folder(const struct install *install, struct arena *arena)
+{
+	const struct spec_provision *what = &install->what;
+
+	return what->kind == PROVISION_CHECKPOINT
+		       ? held_checkpoints(held_of(install), what->task, what->path, arena)
+		       : held_folder(held_of(install), what->path, arena);
+}
+
+/* That it was brought is not enough for a checkpoint: `keep` may have removed it since. */
+static bool checkpoint_is_there(const struct install *install)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	autoclose int dir = open(find_folder(install, &arena), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return dir >= 0 && entry_sign(dir, install->what.name).hash != 0;
+}
+
 bool install_is_there(const struct install *install)
 {
+	const struct spec_provision *what = &install->what;
 	char path[PATH_BYTES];
 
-	name_work(path, install);
-	return access(path, F_OK) == 0;
+	if (what->kind == PROVISION_SOURCE) {
+		name_work(path, install);
+		return access(path, F_OK) == 0;
+	}
+	return held_is_marked(held_of(install), what->kind, what->task, what->digest) &&
+	       (what->kind != PROVISION_CHECKPOINT || checkpoint_is_there(install));
 }
 
 /* --- parcels that are kept ------------------------------------------------------------------------------ */
@@ -169,6 +208,100 @@ static int install_source(const struct install *install, bool *damaged_out, stru
 	return err->code;
 }
 
+static int read_manifest(const char *digest, struct parcel *out, struct err *err)
+{
+	char path[PATH_BYTES];
+	autoclose int fd = -1;
+
+	snprintf(path, sizeof path, "parcels/%s", digest);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? err_errno(err, "open %s", path) : unpack_manifest(fd, out, err);
+}
+
+static int make_folder(int dir, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (mkdirat(dir, path, 0755) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return err_errno(err, "make the folder %s", path);
+	if (fstatat(dir, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	return err_set(err, ERR_EXISTS, "%s is no folder here", path);
+}
+
+/* Each file by a rename over what may be there: whoever looks sees the old one or the new one. */
+static int place_files(int from, int to, const struct parcel *parcel, struct err *err)
+{
+	for (size_t i = 0; i < parcel->count; i++) {
+		const struct parcel_entry *entry = &parcel->entries[i];
+
+		if (entry->type == PARCEL_FOLDER) {
+			if (make_folder(to, entry->path, err) < 0)
+				return err->code;
+		} else if (renameat(from, entry->path, to, entry->path) < 0) {
+			return err_errno(err, "put %s in place", entry->path);
+		}
+	}
+	return 0;
+}
+
+/* What stands at the top: a file or a folder, whole, in the place of what has its name. */
+static int place_tops(int from, int to, const struct parcel *parcel, struct err *err)
+{
+	for (size_t i = 0; i < parcel->count; i++) {
+		const char *path = parcel->entries[i].path;
+
+		if (strchr(path, '/') != NULL)
+			continue;
+		if (renameat(from, path, to, path) == 0)
+			continue;
+		files_remove(to, path);
+		if (renameat(from, path, to, path) < 0)
+			return err_errno(err, "put %s in place", path);
+	}
+	return 0;
+}
+
+/* Artifacts and checkpoints: unpacked beside where they go, and marked when all of them are there. */
+static int install_files(const struct install *install, bool *damaged_out, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	const struct spec_provision *what = &install->what;
+	const char *folder = find_folder(install, &arena);
+	const char *making = arena_printf(&arena, "%s/.stoker-%d", folder, (int)getpid());
+	autoclose int lock = held_lock(held_of(install), what->kind, what->task, err);
+	autoclose int from = -1;
+	autoclose int to = -1;
+	struct parcel parcel;
+	int rc;
+
+	if (lock < 0)
+		return lock;
+	if (install_is_there(install))
+		return 0; /* by another agent, meanwhile; a step may be working with it already */
+	held_unmark(held_of(install), what->kind, what->task);
+	if (files_make_folders(folder) < 0)
+		return err_errno(err, "make %s", folder);
+	if (unpack_to(making, what->digest, damaged_out, err) < 0 ||
+	    read_manifest(what->digest, &parcel, err) < 0)
+		return err->code;
+	from = open(making, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	to = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0 || to < 0)
+		rc = err_errno(err, "open %s", folder);
+	else if (what->kind == PROVISION_CHECKPOINT)
+		rc = place_tops(from, to, &parcel, err);
+	else
+		rc = place_files(from, to, &parcel, err);
+	files_remove(AT_FDCWD, making);
+	if (rc == 0)
+		rc = held_mark(held_of(install), what->kind, what->task, what->digest, err);
+	parcel_fini(&parcel);
+	return rc;
+}
+
 /* It must be seen to end when the agent does. */
 static void let_go_of_connection(void)
 {
@@ -186,7 +319,8 @@ void install_work(void *context, int out)
 	struct arena arena;
 
 	let_go_of_connection();
-	answer.code = install_source(install, &answer.damaged, &err);
+	answer.code = install->what.kind == PROVISION_SOURCE ? install_source(install, &answer.damaged, &err)
+							     : install_files(install, &answer.damaged, &err);
 	answer.sys_errno = err.sys_errno;
 	snprintf(answer.text, sizeof answer.text, "%.390s", err.text);
 	files_write(out, &answer, sizeof answer);

@@ -37,8 +37,9 @@ const char *install_check(const struct spec_provision *what);
 void install_copy(const struct install *install, struct arena *arena, struct install *out);
 bool install_is_same(const struct install *a, const struct install *b);
 
-/* "the source": for people. */
-const char *install_title(const struct install *install);
+/* "the artifacts of train": for people. */
+enum { INSTALL_TITLE_BYTES = 300 };
+const char *install_title(const struct install *install, char title[INSTALL_TITLE_BYTES]);
 
 bool install_is_there(const struct install *install);
 

@@ -1,6 +1,7 @@
 # The agent is built by its own compiler into one static program; its modules are also a library for the unit tests.
 noinst_LIBRARIES += libagent.a
 libagent_a_SOURCES = \
+	executor/agent/artifacts.c executor/agent/artifacts.h \
 	executor/agent/ask.c executor/agent/ask.h \
 	executor/agent/awake.h \
 	executor/agent/baseline.c executor/agent/baseline.h \
@@ -12,12 +13,14 @@ libagent_a_SOURCES = \
 	executor/agent/files.c executor/agent/files.h \
 	executor/agent/follow.c executor/agent/follow.h \
 	executor/agent/guard.c executor/agent/guard.h \
+	executor/agent/held.c executor/agent/held.h \
 	executor/agent/helper.c executor/agent/helper.h \
 	executor/agent/install.c executor/agent/install.h \
 	executor/agent/json.c executor/agent/json.h \
 	executor/agent/layout.c executor/agent/layout.h \
 	executor/agent/lease.c executor/agent/lease.h \
 	executor/agent/metrics.c executor/agent/metrics.h \
+	executor/agent/offer.c executor/agent/offer.h \
 	executor/agent/oom.c executor/agent/oom.h \
 	executor/agent/outbox.c executor/agent/outbox.h \
 	executor/agent/outputs.c executor/agent/outputs.h \

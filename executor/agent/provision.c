@@ -177,11 +177,13 @@ __attribute__((format(printf, 3, 4))) static void fail_piece(struct piece *piece
 
 static void fail_fetch(struct provision_set *set, struct fetch *fetch, bool transient, const char *text)
 {
+	char title[INSTALL_TITLE_BYTES];
+
 	list_each (at, &set->pieces) {
 		struct piece *piece = list_entry(at, struct piece, link);
 
 		if (piece->state == PIECE_FETCHING && is_of(piece, fetch->digest))
-			fail_piece(piece, transient, "%s: %s", install_title(&piece->install), text);
+			fail_piece(piece, transient, "%s: %s", install_title(&piece->install, title), text);
 	}
 	free_fetch(fetch);
 }
@@ -314,11 +316,11 @@ static void start_helper(struct provision_set *set, struct piece *piece)
 static void on_installed(struct provision_set *set, struct piece *piece)
 {
 	const struct install_answer *answer = (const void *)piece->helper.answer.data;
-	char path[PATH_BYTES];
+	char path[PATH_BYTES], title[INSTALL_TITLE_BYTES];
 
 	set->helpers--;
 	if (piece->helper.answer.bytes != sizeof *answer) {
-		fail_piece(piece, true, "%s: its helper died", install_title(&piece->install));
+		fail_piece(piece, true, "%s: its helper died", install_title(&piece->install, title));
 	} else if (answer->code == ERR_OK) {
 		piece->state = PIECE_DONE;
 	} else if (answer->damaged && !piece->again) {
@@ -330,7 +332,7 @@ static void on_installed(struct provision_set *set, struct piece *piece)
 		begin_fetch(set, piece);
 	} else {
 		fail_piece(piece, step_error_is_transient(answer->sys_errno), "%s: %.400s",
-			   install_title(&piece->install), answer->text);
+			   install_title(&piece->install, title), answer->text);
 	}
 }
 

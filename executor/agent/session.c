@@ -23,8 +23,10 @@
 #include "executor/agent/claim.h"
 #include "executor/agent/devices.h"
 #include "executor/agent/follow.h"
+#include "executor/agent/held.h"
 #include "executor/agent/helper.h"
 #include "executor/agent/install.h"
+#include "executor/agent/offer.h"
 #include "executor/agent/oom.h"
 #include "executor/agent/process.h"
 #include "executor/agent/provision.h"
@@ -53,6 +55,7 @@ enum source {
 	SOURCE_REPORTS,
 	SOURCE_PROVISION,
 	SOURCE_CHECK,
+	SOURCE_OFFER,
 	SOURCES
 };
 static char sources[SOURCES];
@@ -76,6 +79,7 @@ struct session {
 	struct provision_set provision;
 	int64_t lease_every_ms; /* 0: no run with leases was claimed */
 	int64_t lease_ask_ms;   /* when to ask next */
+	struct offer_set offers;
 	uint64_t oom_seen;
 	int64_t oom_seen_ms;
 	struct check check;
@@ -116,7 +120,7 @@ static void on_hello(struct session *s, const struct frame *frame)
 		return;
 	}
 	memcpy(s->home, hello.home, sizeof s->home);
-	s->set.home = s->provision.home = s->home;
+	s->set.home = s->provision.home = s->offers.home = s->home;
 	uname(&system);
 	devices_find(&s->arena, &devices);
 	welcome = (struct frame_welcome){
@@ -276,6 +280,8 @@ static void start_supervisor(struct session *s, struct follow *follow, const str
 	/* What was granted while it waited for its files is its too. */
 	if (follow->granted > spec->lease_from_ms)
 		spec->lease_from_ms = follow->granted;
+	if (spec->artifacts_count > 0) /* it may make them anew */
+		held_unmark((struct held){ s->home, spec->id.run }, PROVISION_ARTIFACTS, spec->id.task);
 	plan.frame = frame->body - (frame->whole_bytes - frame->body_bytes);
 	plan.frame_bytes = frame->whole_bytes;
 	plan.spec = spec;
@@ -559,6 +565,16 @@ static void give_up_check(struct session *s)
 	end_check(s, "what comes next did not answer in time");
 }
 
+static void on_get(struct session *s, const struct frame *frame)
+{
+	struct frame_get get;
+
+	if (protocol_get_get(frame, &s->arena, &get) < 0)
+		give_up(s, "a wish for a parcel is malformed");
+	else
+		offer_on_get(&s->offers, &get);
+}
+
 static void on_ping(struct session *s, const struct frame *frame)
 {
 	struct frame_ping ping;
@@ -611,6 +627,9 @@ static void on_frame(struct session *s, const struct frame *frame)
 		break;
 	case FRAME_LEASE_GRANT:
 		on_lease_grant(s, frame);
+		break;
+	case FRAME_GET:
+		on_get(s, frame);
 		break;
 	default:
 		break; /* of a later version */
@@ -707,13 +726,17 @@ static void ask_epoll(struct session *s, int fd, enum source source, uint32_t *c
 
 static void write_output(struct session *s)
 {
+	bool offered;
+
 	do {
+		offered = offer_pump(&s->offers);
 		follow_pump(&s->set);
 		if (outbox_write(&s->out, STDOUT_FILENO) < 0) {
 			s->done = true;
 			return;
 		}
-	} while (outbox_empty(&s->out) && (!list_empty(&s->set.journals) || !list_empty(&s->set.logs)));
+	} while (outbox_empty(&s->out) &&
+		 (offered || !list_empty(&s->set.journals) || !list_empty(&s->set.logs)));
 	ask_epoll(s, STDOUT_FILENO, SOURCE_OUTPUT, &s->output_events, outbox_empty(&s->out) ? 0 : EPOLLOUT);
 	/* One who asks but does not read the answers is not listened to until he does. */
 	ask_epoll(s, STDIN_FILENO, SOURCE_INPUT, &s->input_events,
@@ -734,6 +757,8 @@ static void on_event(struct session *s, void *source, bool *input_out)
 		provision_on_events(&s->provision);
 	else if (source == &sources[SOURCE_CHECK])
 		read_findings(s);
+	else if (source == &sources[SOURCE_OFFER])
+		offer_on_events(&s->offers);
 	else if (source != &sources[SOURCE_OUTPUT])
 		follow_on_pidfd(&s->set, source);
 }
@@ -794,7 +819,7 @@ static int set_up_loop(struct session *s)
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->null_fd < 0 || s->epoll < 0 || s->signals < 0 || pipe2(s->reports, O_CLOEXEC) < 0 ||
-	    provision_set_init(&s->provision, &s->out) < 0)
+	    provision_set_init(&s->provision, &s->out) < 0 || offer_set_init(&s->offers, &s->out) < 0)
 		return -1;
 	fcntl(s->reports[0], F_SETFL, O_NONBLOCK);
 	fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
@@ -808,7 +833,8 @@ static int set_up_loop(struct session *s)
 			       add_source(s, s->signals, EPOLLIN, SOURCE_SIGNALS) < 0 ||
 			       add_source(s, s->set.inotify, EPOLLIN, SOURCE_INOTIFY) < 0 ||
 			       add_source(s, s->reports[0], EPOLLIN, SOURCE_REPORTS) < 0 ||
-			       add_source(s, s->provision.epoll, EPOLLIN, SOURCE_PROVISION) < 0
+			       add_source(s, s->provision.epoll, EPOLLIN, SOURCE_PROVISION) < 0 ||
+			       add_source(s, s->offers.epoll, EPOLLIN, SOURCE_OFFER) < 0
 		       ? -1
 		       : 0;
 }
@@ -826,6 +852,7 @@ static void session_fini(struct session *s)
 	helper_kill(&s->checker);
 	buf_fini(&s->checker.answer);
 	provision_set_fini(&s->provision);
+	offer_set_fini(&s->offers);
 	follow_set_fini(&s->set);
 	outbox_fini(&s->out);
 	buf_fini(&s->in);

@@ -17,6 +17,7 @@
 #include "common/machine.h"
 #include "common/mem.h"
 #include "common/scope.h"
+#include "executor/agent/artifacts.h"
 #include "executor/agent/awake.h"
 #include "executor/agent/claim.h"
 #include "executor/agent/family.h"
@@ -63,7 +64,7 @@ enum supervise_state {
 	STATE_STOPPING, /* asked; it has its grace */
 	STATE_CLEARING, /* the step ended by itself; what it left has a moment */
 	STATE_KILLING,	/* until nothing is left */
-	STATE_SEALING,	/* nothing lives; its last checkpoints are being read */
+	STATE_SEALING,	/* nothing lives; its last checkpoints and what it leaves are being read */
 	STATE_ENDED,
 	STATES,
 };
@@ -89,6 +90,7 @@ struct supervisor {
 	struct metrics metrics;
 	struct watch *watch;
 	struct lease lease;
+	struct artifacts artifacts;
 	int signals;
 
 	struct step step; /* pid 0: not started */
@@ -319,6 +321,9 @@ static void fill_exit(const struct supervisor *s, struct record_exit *exit, char
 		exit->reason = s->stop.reason;
 		exit->transient |= s->stop.reason == REASON_LEASE_EXPIRED;
 		snprintf(text, 1200, "%s (%s)", describe_reason(s, s->stop.reason, why), status);
+	} else if (s->artifacts.state == ARTIFACTS_FAILED) {
+		exit->reason = REASON_ARTIFACTS;
+		snprintf(text, 1200, "%s", s->artifacts.text);
 	} else {
 		snprintf(text, 1200, "%s", s->executed ? status : s->failure.text);
 	}
@@ -416,6 +421,9 @@ static void seal(struct supervisor *s)
 		    (!s->killed && WIFEXITED(s->step_status) &&
 		     (WEXITSTATUS(s->step_status) == 0 || WEXITSTATUS(s->step_status) == EXIT_CHECKPOINTED));
 	watch_finish(s->watch, &end, now, &s->journal);
+	if (s->spec->artifacts_count > 0 && !s->stop_asked && WIFEXITED(s->step_status) &&
+	    WEXITSTATUS(s->step_status) == 0)
+		artifacts_take(&s->artifacts, s->spec, s->plan->root, s->plan->home);
 }
 
 /* --- its processes -------------------------------------------------------------------------------------- */
@@ -548,7 +556,7 @@ static int64_t ms_of(struct timeval time)
 
 static void account(struct supervisor *s, pid_t pid, int status, const struct rusage *usage)
 {
-	if (s->watch != NULL && watch_reaped(s->watch, pid)) {
+	if ((s->watch != NULL && watch_reaped(s->watch, pid)) || helper_reaped(&s->artifacts.helper, pid)) {
 		s->helpers_cpu_ms += ms_of(usage->ru_utime) + ms_of(usage->ru_stime);
 		return;
 	}
@@ -793,7 +801,9 @@ static void turn(struct supervisor *s, int64_t now)
 			watch_turn(s->watch, now);
 		if (s->watch != NULL && now >= s->sealing_ms)
 			watch_abandon(s->watch, &s->journal);
-		if (s->watch == NULL || !watch_busy(s->watch))
+		if (now >= s->sealing_ms)
+			artifacts_abandon(&s->artifacts, "artifacts: not read to their end in time");
+		if ((s->watch == NULL || !watch_busy(s->watch)) && s->artifacts.state != ARTIFACTS_BUSY)
 			finish(s);
 		break;
 	default:
@@ -825,7 +835,7 @@ static int64_t next_due(const struct supervisor *s)
 
 static void wait_for_events(struct supervisor *s)
 {
-	enum { SIGNALS, OUTPUT, VERDICT, EVENTS, HELPER, LEASE, FDS };
+	enum { SIGNALS, OUTPUT, VERDICT, EVENTS, HELPER, ARTIFACTS, LEASE, FDS };
 	struct pollfd fds[FDS] = {
 		[SIGNALS] = { .fd = s->signals, .events = POLLIN },
 		[OUTPUT] = { .fd = s->step.output, .events = POLLIN },
@@ -833,6 +843,7 @@ static void wait_for_events(struct supervisor *s)
 		[EVENTS] = { .fd = watch_events_fd(s->watch), .events = POLLIN },
 		[HELPER] = { .fd = watch_helper_fd(s->watch), .events = POLLIN },
 		[LEASE] = { .fd = s->lease.timer, .events = POLLIN }, /* the next turn looks at it */
+		[ARTIFACTS] = { .fd = artifacts_fd(&s->artifacts), .events = POLLIN },
 	};
 	int64_t due = next_due(s), now = awake_ms();
 	int64_t wait = due == AWAKE_NEVER ? -1 : due <= now ? 0 : due - now;
@@ -850,6 +861,8 @@ static void wait_for_events(struct supervisor *s)
 		watch_events(s->watch, now, &s->journal);
 	if (fds[HELPER].revents != 0)
 		watch_helper(s->watch, now, &s->journal);
+	if (fds[ARTIFACTS].revents != 0)
+		artifacts_on_helper(&s->artifacts, &s->journal.pending);
 	if (fds[SIGNALS].revents != 0)
 		read_signals(s, now);
 }
@@ -893,6 +906,7 @@ static void set_up_attempt(struct supervisor *s)
 	s->folder = mem_printf("%s/attempts/%s", s->plan->root, s->name);
 	s->step = (struct step){ .exec_pipe = -1, .output = -1 };
 	s->journal_ms = AWAKE_NEVER;
+	artifacts_init(&s->artifacts);
 	spool_journal_open(&s->journal, AT_FDCWD);
 	spool_log_open(&s->log, AT_FDCWD, s->spec->log_max_bytes);
 	metrics_open(&s->metrics, AT_FDCWD, awake_ms());

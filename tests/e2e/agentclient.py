@@ -15,10 +15,10 @@ PATIENCE = float(os.environ.get("STOKER_TEST_PATIENCE", "60"))
 
 HELLO, CLAIM, START, STOP, ATTACH, STORED, FORGET, RELEASE, PING, PARCEL, GET, LEASE_GRANT = range(1, 13)
 WELCOME, PRESENT, INVENTORY, DATA, EXITED, PONG, NOTE, WANT, PARCEL_BACK, LEASE_ASK = range(32, 42)
-IDENTITY, STARTED, CHECKPOINT, METRIC, SAMPLE, OUTPUT, RNOTE, STOPPING, EXIT = range(64, 73)
+IDENTITY, STARTED, CHECKPOINT, METRIC, SAMPLE, OUTPUT, RNOTE, STOPPING, EXIT, ARTIFACTS = range(64, 74)
 
 REASONS = ["", "exit", "signal", "timeout", "stalled", "oom", "checkpointed", "preempted", "worker_rebooted",
-           "worker_lost", "supervisor_lost", "not_started", "canceled", "upstream", "lease_expired"]
+           "worker_lost", "supervisor_lost", "not_started", "canceled", "upstream", "lease_expired", "artifacts"]
 KINDS = ["code", "signal", "not_started", "lost"]
 EVENTS = ["complete", "removed", "broken", "ignored"]
 PROVISIONS = ["source", "artifacts", "checkpoint"]
@@ -182,6 +182,13 @@ class Attempt:
         return {record.text(1): record.text(2) for record in self.of(OUTPUT)}
 
     @property
+    def artifacts(self):
+        """Digest, bytes of the parcel, files; None: there was no such record."""
+        found = [(record.text(1), record.number(2), record.number(3)) for record in self.of(ARTIFACTS)]
+        assert len(found) < 2, found
+        return found[0] if found else None
+
+    @property
     def resumed_from(self):
         started = self.of(STARTED)
         return started[0].text(3) if started else None
@@ -217,6 +224,9 @@ class Agent:
         self.serving = {}    # digest: [sent, stored]
         self.piece = 100000
         self.served = 0      # bytes, all in all
+        self.fetched = {}    # by digest: what came back
+        self.refused = {}    # by digest: text, transient
+        self.fetch_max = {}  # by digest: asks for no more beyond that
         self.serve_max = None  # no more than so many
         if greet:
             self.send(HELLO, (1, VERSION), (2, home), (3, "a test"))
@@ -260,6 +270,7 @@ class Agent:
                 inner += field(4, 1)
             fields.append((24, inner))
         fields += [(25, device) for device in options.get("devices", [])]
+        fields += [(28, path) for path in options.get("artifacts", [])]
         for kind, parcel, more in options.get("provisions", []):
             inner = field(1, PROVISIONS.index(kind)) + field(2, parcel.digest) + field(3, len(parcel.stream))
             for tag, value in zip((4, 5, 6), (more.get("task", 0), more.get("path", ""), more.get("name", ""))):
@@ -342,6 +353,8 @@ class Agent:
             self.notes.append(fields.text(5))
         elif kind == WANT:
             self._want(fields)
+        elif kind == PARCEL_BACK:
+            self._parcel_back(fields)
 
     def _want(self, fields):
         digest, offset, begin = fields.text(4), fields.number(5), fields.number(6) != 0
@@ -369,6 +382,34 @@ class Agent:
 
     def send_piece(self, digest, offset, data, total):
         self.send(PARCEL, (4, digest), (5, offset), (6, total), (7, bytes(data)))
+
+    # --- fetching ---
+
+    def get(self, digest, offset=0, begin=True, run=1, task=1, kind="artifacts", path=".", name=""):
+        self.fetched.setdefault(digest, bytearray())
+        self.send(GET, (1, run), (2, task), (4, digest), (5, offset), (6, begin), (7, PROVISIONS.index(kind)), (8, path),
+                  (9, name))
+
+    def _parcel_back(self, fields):
+        digest, offset, got = fields.text(4), fields.number(5), self.fetched[fields.text(4)]
+        if fields.text(8):
+            self.refused[digest] = (fields.text(8), fields.number(9) != 0)
+            return
+        assert offset == len(got), "a piece at %d, expected %d" % (offset, len(got))
+        before = len(got) >> 19
+        got += fields.bytes(7)
+        self.total = fields.number(6)
+        if len(got) < self.fetch_max.get(digest, self.total) and len(got) >> 19 > before:
+            self.get(digest, len(got), begin=False)
+
+    def fetch(self, digest, **options):
+        """The whole stream, or (text, transient)."""
+        self.refused.pop(digest, None)
+        self.fetched[digest] = bytearray()
+        self.total = None
+        self.get(digest, **options)
+        self.until(lambda: digest in self.refused or len(self.fetched[digest]) == self.total, "the parcel")
+        return self.refused.get(digest) or bytes(self.fetched[digest])
 
     def cannot(self, digest, text, transient=False):
         self.send(PARCEL, (4, digest), (8, text), (9, transient))

@@ -36,6 +36,7 @@ static void decode(const struct frame *frame, struct arena *arena)
 		struct record_metric metric;
 		struct record_sample sample;
 		struct record_output output;
+		struct record_artifacts artifacts;
 		struct record_stopping stopping;
 		struct record_exit exit;
 		struct frame_want want;
@@ -68,6 +69,7 @@ static void decode(const struct frame *frame, struct arena *arena)
 	protocol_get_metric(frame, arena, &out.metric);
 	protocol_get_sample(frame, &out.sample);
 	protocol_get_output(frame, arena, &out.output);
+	protocol_get_artifacts(frame, arena, &out.artifacts);
 	protocol_get_stopping(frame, &out.stopping);
 	protocol_get_exit(frame, arena, &out.exit);
 	protocol_get_want(frame, arena, &out.want);

@@ -57,6 +57,7 @@ endif
 
 agent_stories = \
 	tests/e2e/test_agent.py \
+	tests/e2e/test_agent_artifacts.py \
 	tests/e2e/test_agent_checkpoints.py \
 	tests/e2e/test_agent_leases.py \
 	tests/e2e/test_agent_parcels.py \

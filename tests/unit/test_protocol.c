@@ -26,6 +26,7 @@ static void put_full_spec(struct buf *out)
 	const char *devices[] = { "GPU-1", "GPU-2", NULL };
 	struct spec_checkpoint candidates[] = { { "epoch-2", "abcd", 10, false },
 						{ "epoch-1", "ef", 0, true } };
+	const char *artifacts[] = { "model.bin", "out/logs" };
 	struct spec_provision provisions[] = { { PROVISION_SOURCE, "0a", 77, 0, "", "" },
 					       { PROVISION_CHECKPOINT, "0b", 1, 5, "out", "epoch-2" } };
 	struct spec spec = {
@@ -55,6 +56,8 @@ static void put_full_spec(struct buf *out)
 		.provisions_count = 2,
 		.lease_ms = 1800000,
 		.lease_from_ms = INT64_C(40) * 86400000,
+		.artifacts = artifacts,
+		.artifacts_count = 2,
 	};
 
 	protocol_put_spec(out, &spec);
@@ -94,6 +97,8 @@ static void spec_comes_back_as_it_was(void **state)
 	assert_int_equal(spec.provisions[1].task, 5);
 	assert_string_equal(spec.provisions[1].path, "out");
 	assert_string_equal(spec.provisions[1].name, "epoch-2");
+	assert_int_equal(spec.artifacts_count, 2);
+	assert_string_equal(spec.artifacts[1], "out/logs");
 	buf_fini(&buf);
 	arena_fini(&arena);
 }
@@ -223,6 +228,24 @@ static void checkpoint_without_step_reads_minus_one(void **state)
 	arena_fini(&arena);
 }
 
+static void artifacts_survive(void **state)
+{
+	struct buf buf = { 0 };
+	struct arena arena = { 0 };
+	struct record_artifacts record;
+	struct frame frame;
+
+	(void)state;
+	protocol_put_artifacts(&buf, &(struct record_artifacts){ .digest = "0a", .bytes = 1ULL << 40, .files = 3 });
+	frame = only_frame(&buf);
+	assert_int_equal(frame.type, RECORD_ARTIFACTS);
+	assert_int_equal(protocol_get_artifacts(&frame, &arena, &record), 0);
+	assert_string_equal(record.digest, "0a");
+	assert_true(record.bytes == 1ULL << 40 && record.files == 3);
+	buf_fini(&buf);
+	arena_fini(&arena);
+}
+
 static void unknown_fields_are_passed_over(void **state)
 {
 	uint8_t bytes[] = { 0, 0, 0, 0, FRAME_PING, 200, 3, 1, 2, 3, 1, 1, 42 };
@@ -322,6 +345,7 @@ int main(void)
 		cmocka_unit_test(findings_come_back_as_they_were),
 		cmocka_unit_test(exit_record_comes_back_as_it_was),
 		cmocka_unit_test(checkpoint_without_step_reads_minus_one),
+		cmocka_unit_test(artifacts_survive),
 		cmocka_unit_test(unknown_fields_are_passed_over),
 		cmocka_unit_test(every_cut_of_a_frame_asks_for_more),
 		cmocka_unit_test(absurd_lengths_are_refused),
