@@ -30,20 +30,23 @@ struct outgoing {
 	uint64_t total;
 };
 
-struct courier {
-	char *folder;
-	struct list outgoing; /* whose turn is next stands first */
-	uint8_t piece[PIECE_BYTES];
+/* An agent whose parcel is being fetched. */
+struct waiter {
+	struct list link;
+	struct link *to;
+	char digest[DIGEST_HEX_BYTES];
+	char *path; /* where it is going to be */
+	uint64_t stored;
 };
 
-struct courier *courier_new(const char *folder)
-{
-	struct courier *courier = mem_zalloc(sizeof *courier);
-
-	courier->folder = mem_strdup(folder);
-	list_init(&courier->outgoing);
-	return courier;
-}
+struct courier {
+	courier_locate *locate;
+	void *context;
+	struct intake *intake;
+	struct list outgoing; /* whose turn is next stands first */
+	struct list waiters;
+	uint8_t piece[PIECE_BYTES];
+};
 
 static void free_outgoing(struct outgoing *outgoing)
 {
@@ -52,14 +55,11 @@ static void free_outgoing(struct outgoing *outgoing)
 	free(outgoing);
 }
 
-void courier_free(struct courier *courier)
+static void free_waiter(struct waiter *waiter)
 {
-	if (courier == NULL)
-		return;
-	list_each (at, &courier->outgoing)
-		free_outgoing(list_entry(at, struct outgoing, link));
-	free(courier->folder);
-	free(courier);
+	list_remove(&waiter->link);
+	free(waiter->path);
+	free(waiter);
 }
 
 /* --- out ------------------------------------------------------------------------------------------------ */
@@ -88,19 +88,14 @@ static void refuse(struct link *to, const char *digest, bool transient, const ch
 	link_send_parcel(to, &(struct frame_parcel){ .digest = digest, .transient = transient, .text = text });
 }
 
-static struct outgoing *open_outgoing(struct courier *courier, struct link *to, const char *digest)
+static struct outgoing *open_outgoing(struct courier *courier, struct link *to, const char *digest,
+				      const char *path)
 {
-	autofree char *path = mem_printf("%s/%s", courier->folder, digest);
 	struct outgoing *outgoing;
 	struct err err = { 0 };
 	struct stat st;
-	int fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (!parcel_digest_valid(digest)) {
-		refuse(to, digest, false, "that is no name of a parcel");
-		return NULL;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		err_errno(&err, "open %s", path);
 		refuse(to, digest, err.code != ERR_NOT_FOUND, err.text);
@@ -126,27 +121,110 @@ static uint64_t allowance(const struct outgoing *outgoing)
 	return end > outgoing->sent ? end - outgoing->sent : 0;
 }
 
+static void widen(struct outgoing *outgoing, uint64_t stored, bool begin)
+{
+	outgoing->stored = stored;
+	if (begin || outgoing->sent < stored)
+		outgoing->sent = stored;
+	if (allowance(outgoing) > 0)
+		link_ask_room(outgoing->to, true);
+}
+
+/* --- fetched first -------------------------------------------------------------------------------------- */
+
+static struct waiter *find_waiter(const struct courier *courier, const struct link *to, const char *digest)
+{
+	list_each (at, &courier->waiters) {
+		struct waiter *waiter = list_entry(at, struct waiter, link);
+
+		if (waiter->to == to && strcmp(waiter->digest, digest) == 0)
+			return waiter;
+	}
+	return NULL;
+}
+
+static void wait_for(struct courier *courier, struct link *to, const struct frame_want *want,
+		     const struct courier_place *place)
+{
+	struct waiter *waiter = find_waiter(courier, to, want->digest);
+
+	if (waiter == NULL) {
+		waiter = mem_zalloc(sizeof *waiter);
+		waiter->to = to;
+		waiter->path = mem_strdup(place->path);
+		memcpy(waiter->digest, want->digest, sizeof waiter->digest);
+		list_append(&courier->waiters, &waiter->link);
+	}
+	waiter->stored = want->offset;
+	intake_begin(courier->intake, &(struct intake_order){ .path = place->path,
+							      .from = place->from,
+							      .get = place->get,
+							      .is_parcel = true,
+							      .bytes = place->bytes });
+}
+
+static void on_fetched(void *context, const struct intake_end *end)
+{
+	struct courier *courier = context;
+
+	list_each (at, &courier->waiters) {
+		struct waiter *waiter = list_entry(at, struct waiter, link);
+		struct outgoing *outgoing;
+
+		if (strcmp(waiter->path, end->path) != 0)
+			continue;
+		if (end->failure != NULL) {
+			refuse(waiter->to, waiter->digest, end->transient, end->failure);
+		} else {
+			outgoing = open_outgoing(courier, waiter->to, waiter->digest, end->path);
+			if (outgoing != NULL)
+				widen(outgoing, waiter->stored, true);
+		}
+		free_waiter(waiter);
+	}
+}
+
+/* --- asked for ------------------------------------------------------------------------------------------ */
+
+static void begin(struct courier *courier, struct link *link, const struct frame_want *want)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct courier_place place = { 0 };
+	struct outgoing *outgoing;
+
+	if (!parcel_digest_valid(want->digest)) {
+		refuse(link, want->digest, false, "that is no name of a parcel");
+	} else if (!courier->locate(courier->context, want, &arena, &place)) {
+		refuse(link, want->digest, false, "nobody has it any more");
+	} else if (place.from != NULL) {
+		wait_for(courier, link, want, &place);
+	} else {
+		outgoing = open_outgoing(courier, link, want->digest, place.path);
+		if (outgoing != NULL)
+			widen(outgoing, want->offset, true);
+	}
+}
+
 void courier_on_want(struct courier *courier, struct link *link, const struct frame_want *want)
 {
 	size_t others;
 	struct outgoing *outgoing = find_outgoing(courier, link, want->digest, &others);
 
-	if (outgoing == NULL && !want->begin)
-		return; /* about one that it was told cannot be had */
-	if (outgoing == NULL && others >= OUTGOING_MAX) {
+	if (outgoing != NULL)
+		widen(outgoing, want->offset, want->begin);
+	else if (want->begin && others >= OUTGOING_MAX)
 		refuse(link, want->digest, true, "too many at once");
-		return;
-	}
-	if (outgoing == NULL)
-		outgoing = open_outgoing(courier, link, want->digest);
-	if (outgoing == NULL)
-		return;
-	outgoing->stored = want->offset;
-	if (want->begin || outgoing->sent < want->offset)
-		outgoing->sent = want->offset;
-	if (allowance(outgoing) > 0)
-		link_ask_room(link, true);
+	else if (want->begin)
+		begin(courier, link, want);
+	/* else it is about one that it was told cannot be had, or that is all sent */
 }
+
+void courier_on_parcel(struct courier *courier, struct link *link, const struct frame_parcel *parcel)
+{
+	intake_on_parcel(courier->intake, link, parcel);
+}
+
+/* --- sending -------------------------------------------------------------------------------------------- */
 
 static struct outgoing *next_in_turn(struct courier *courier, const struct link *to)
 {
@@ -200,6 +278,11 @@ void courier_on_room(struct courier *courier, struct link *link)
 	}
 }
 
+void courier_on_up(struct courier *courier, const struct link *link)
+{
+	intake_on_up(courier->intake, link);
+}
+
 void courier_on_down(struct courier *courier, const struct link *link)
 {
 	list_each (at, &courier->outgoing) {
@@ -208,4 +291,43 @@ void courier_on_down(struct courier *courier, const struct link *link)
 		if (outgoing->to == link)
 			free_outgoing(outgoing);
 	}
+	list_each (at, &courier->waiters) {
+		struct waiter *waiter = list_entry(at, struct waiter, link);
+
+		if (waiter->to == link)
+			free_waiter(waiter);
+	}
+	intake_on_down(courier->intake, link, false);
+}
+
+/* --- life ----------------------------------------------------------------------------------------------- */
+
+struct courier *courier_new(uv_loop_t *loop, courier_locate *locate, void *context)
+{
+	struct courier *courier = mem_zalloc(sizeof *courier);
+
+	courier->locate = locate;
+	courier->context = context;
+	courier->intake = intake_new(loop, on_fetched, courier);
+	list_init(&courier->outgoing);
+	list_init(&courier->waiters);
+	return courier;
+}
+
+void courier_stop(struct courier *courier)
+{
+	if (courier != NULL)
+		intake_stop(courier->intake);
+}
+
+void courier_free(struct courier *courier)
+{
+	if (courier == NULL)
+		return;
+	list_each (at, &courier->outgoing)
+		free_outgoing(list_entry(at, struct outgoing, link));
+	list_each (at, &courier->waiters)
+		free_waiter(list_entry(at, struct waiter, link));
+	intake_free(courier->intake);
+	free(courier);
 }

@@ -451,6 +451,19 @@ static void on_want(struct link *link, const struct frame *frame)
 	arena_fini(&arena);
 }
 
+static void on_parcel(struct link *link, const struct frame *frame)
+{
+	struct frame_parcel parcel;
+	struct arena arena;
+
+	arena_init(&arena);
+	if (protocol_get_parcel(frame, &arena, &parcel) < 0)
+		drop(link, "a malformed parcel");
+	else
+		link->handler->on_parcel(link->context, link, &parcel);
+	arena_fini(&arena);
+}
+
 /* First the one who decides hears of it, then the worker: what is granted was never forgotten. */
 static void on_lease_ask(struct link *link, const struct frame *frame)
 {
@@ -492,6 +505,9 @@ static void on_frame(struct link *link, const struct frame *frame)
 		break;
 	case FRAME_WANT:
 		on_want(link, frame);
+		break;
+	case FRAME_PARCEL_BACK:
+		on_parcel(link, frame);
 		break;
 	case FRAME_LEASE_ASK:
 		on_lease_ask(link, frame);
@@ -605,6 +621,14 @@ void link_check(struct link *link)
 {
 	if (link->state == LINK_READY)
 		protocol_put_check(&link->out);
+}
+
+void link_send_get(struct link *link, const struct frame_get *get)
+{
+	if (link->state != LINK_READY)
+		return;
+	protocol_put_get(&link->out, get);
+	link_flush(link);
 }
 
 /* --- bulk ----------------------------------------------------------------------------------------------- */

@@ -75,6 +75,8 @@ struct link_handler {
 	void (*on_finding)(void *context, struct link *link, const struct frame_finding *finding);
 	/* The agent wants bytes of a parcel. */
 	void (*on_want)(void *context, struct link *link, const struct frame_want *want);
+	/* Bytes of a parcel that was asked for (link_send_get), or why it cannot be had. */
+	void (*on_parcel)(void *context, struct link *link, const struct frame_parcel *parcel);
 	/* There is room for bulk, as link_ask_room asked. */
 	void (*on_room)(void *context, struct link *link);
 	/* Log bytes could not be written here (a full disk, say); tried again until it works. */
@@ -111,6 +113,8 @@ void link_start_attempt(struct link *link, const struct attempt_id *id, const ui
 void link_stop_attempt(struct link *link, const struct attempt_id *id, enum reason reason, int64_t grace_ms);
 void link_attach(struct link *link, const struct attempt_id *id, uint64_t journal_offset, bool renew);
 void link_forget(struct link *link, const struct attempt_id *id);
+
+void link_send_get(struct link *link, const struct frame_get *get);
 
 /* Asks what the agent finds on its machine: on_finding, several times. */
 void link_check(struct link *link);

@@ -8,6 +8,7 @@ libexecutor_a_SOURCES = \
 	executor/deploy.c executor/deploy.h \
 	executor/fault.c \
 	executor/hostkey.c executor/hostkey.h \
+	executor/intake.c executor/intake.h \
 	executor/link.c executor/link.h \
 	executor/local.c executor/local.h \
 	executor/protocol.c executor/protocol.h \

@@ -33,6 +33,7 @@
 #include "common/rng.h"
 #include "dag/dag.h"
 #include "executor/protocol.h"
+#include "scheduler/artifact.h"
 #include "scheduler/attempt.h"
 #include "scheduler/checkpoint.h"
 #include "scheduler/run.h"
@@ -91,6 +92,7 @@ struct event {
 		struct record_metric metric;
 		struct record_sample sample;
 		struct record_output output;
+		struct record_artifacts artifacts;
 		struct frame_note note;
 		struct record_stopping stopping;
 	} record;
@@ -112,6 +114,7 @@ enum action_kind {
 	SAVE_CHECKPOINT,
 	SAVE_METRIC,
 	SAVE_OUTPUT,
+	SAVE_ARTIFACT,
 	SAVE_NO_OUTPUTS, /* those of the task are void: it is run again */
 	SAVE_WORKER,
 	SAVE_WORKER_TROUBLE, /* why there is no connection to it */
@@ -138,6 +141,7 @@ struct action {
 		struct task_row task;
 		struct attempt_row attempt;
 		struct checkpoint_row checkpoint;
+		struct artifact_row artifact;
 		struct {
 			int64_t wall_ms;
 			uint64_t journal_offset;
@@ -219,6 +223,7 @@ struct task {
 	struct attempt *live; /* the attempt that may run; NULL: none */
 	struct list link;     /* in a class's ready list, or in run->retrying */
 	struct ledger ledger;
+	struct artifact_row left; /* by its last attempt that left something */
 	struct output *outputs;
 	size_t outputs_count;
 	size_t unmet;         /* needs that have not succeeded */
@@ -249,6 +254,7 @@ struct run {
 	const char **values; /* of its parameters, in the DAG's order */
 	struct task *tasks;  /* one per step */
 	size_t unfinished;   /* tasks that are not terminal */
+	bool leaves_artifacts; /* some task left some */
 	struct ready_class *classes;
 	size_t classes_count;
 	uint32_t *class_of;   /* per step */
@@ -361,6 +367,9 @@ void run_free(struct run *run);
 
 /* Appends an output; a later one of the same key counts. */
 void task_add_output(struct task *task, const char *key, const char *value);
+
+/* What the task left; the texts are copied. */
+void task_set_left(struct task *task, const struct artifact_row *row);
 
 /* At recovery: an attempt that was live when the rows were stored; a worker on which some attempt was. */
 struct attempt *run_add_live(struct run *run, const struct attempt_row *row);

@@ -135,6 +135,20 @@ static void on_output(struct attempt *attempt, const struct record_output *recor
 	action->output.value = task->outputs[task->outputs_count - 1].value;
 }
 
+static void on_artifacts(struct attempt *attempt, const struct record_artifacts *record, struct actions *out)
+{
+	struct task *task = attempt->task;
+
+	task_set_left(task, &(struct artifact_row){ .run = task->run->row.id,
+						    .step = task->row.step,
+						    .attempt = attempt->row.id.number,
+						    .digest = record->digest,
+						    .bytes = record->bytes,
+						    .files = record->files,
+						    .worker = attempt->row.worker });
+	actions_add(out, SAVE_ARTIFACT)->artifact = task->left;
+}
+
 static void on_stopping(struct core *core, struct attempt *attempt, const struct record_stopping *record,
 			struct actions *out)
 {
@@ -172,6 +186,9 @@ void core_on_journal(struct core *core, const struct event *event, struct action
 		break;
 	case RECORD_OUTPUT:
 		on_output(attempt, &event->record.output, out);
+		break;
+	case RECORD_ARTIFACTS:
+		on_artifacts(attempt, &event->record.artifacts, out);
 		break;
 	case RECORD_NOTE:
 		core_tell_own(core, out, "attempt.noted", attempt->row.id,

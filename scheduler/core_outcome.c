@@ -178,7 +178,7 @@ static enum attempt_state state_for(const struct record_exit *exit)
 		return ATTEMPT_LOST;
 	if (exit->stopped && exit->reason == REASON_CANCELED)
 		return ATTEMPT_CANCELED;
-	if (exit->kind == EXIT_CODE && exit->code == 0 && !exit->stopped)
+	if (exit->kind == EXIT_CODE && exit->code == 0 && !exit->stopped && exit->reason != REASON_ARTIFACTS)
 		return ATTEMPT_SUCCEEDED;
 	return ATTEMPT_FAILED;
 }

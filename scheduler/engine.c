@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -21,6 +22,7 @@
 #include "executor/local.h"
 #include "executor/ssh.h"
 #include "scheduler/driver.h"
+#include "scheduler/launch.h"
 #include "scheduler/paths.h"
 #include "scheduler/writer.h"
 
@@ -151,6 +153,7 @@ static void on_up(void *context, struct link *link, const struct frame_welcome *
 		},
 	};
 
+	courier_on_up(engine->courier, link);
 	find_worker(engine, link_name(link))->failures = 0;
 	if (find_worker(engine, link_name(link))->told) {
 		find_worker(engine, link_name(link))->told = false;
@@ -236,6 +239,8 @@ static int decode_record(const struct frame *record, struct arena *arena, struct
 		return protocol_get_sample(record, &event->record.sample);
 	case RECORD_OUTPUT:
 		return protocol_get_output(record, arena, &event->record.output);
+	case RECORD_ARTIFACTS:
+		return protocol_get_artifacts(record, arena, &event->record.artifacts);
 	case RECORD_NOTE:
 		return protocol_get_note(record, arena, &event->record.note);
 	case RECORD_STOPPING:
@@ -303,6 +308,13 @@ static void on_want(void *context, struct link *link, const struct frame_want *w
 	courier_on_want(engine->courier, link, want);
 }
 
+static void on_parcel(void *context, struct link *link, const struct frame_parcel *parcel)
+{
+	struct engine *engine = context;
+
+	courier_on_parcel(engine->courier, link, parcel);
+}
+
 static void on_room(void *context, struct link *link)
 {
 	struct engine *engine = context;
@@ -353,10 +365,78 @@ static const struct link_handler link_handler = {
 	.on_lease = on_lease,
 	.on_note = on_note,
 	.on_want = on_want,
+	.on_parcel = on_parcel,
 	.on_room = on_room,
 	.on_log_trouble = on_log_trouble,
 	.log_path = log_path,
 };
+
+/* --- where parcels are ---------------------------------------------------------------------------------- */
+
+/* What a step left: fetched before, or still with the worker that it ran on. */
+static bool locate_artifacts(struct engine *engine, const struct frame_want *want, struct arena *arena,
+			     struct courier_place *out)
+{
+	const struct run *run = core_find_run(engine->core, want->id.run);
+	const struct task *task =
+		run == NULL || want->task >= run->dag->steps_count ? NULL : &run->tasks[want->task];
+	struct engine_worker *worker;
+
+	out->path = paths_fetched(arena, engine->store->home, want->digest);
+	if (access(out->path, F_OK) == 0)
+		return true;
+	if (task == NULL || task->left.digest == NULL || strcmp(task->left.digest, want->digest) != 0 ||
+	    (worker = find_worker(engine, task->left.worker)) == NULL)
+		return false;
+	out->get = (struct frame_get){ .digest = task->left.digest,
+				       .run = run->row.id,
+				       .task = want->task,
+				       .kind = PROVISION_ARTIFACTS,
+				       .name = task->step->name };
+	out->bytes = task->left.bytes;
+	out->from = worker->link;
+	mkdir(paths_parcels(arena, engine->store->home), 0700); /* what cannot be made is told by its first use */
+	mkdir(paths_fetched(arena, engine->store->home, ""), 0700);
+	return launch_workdir(run, task->step, arena, &out->get.path, NULL) == 0;
+}
+
+static bool locate(void *context, const struct frame_want *want, struct arena *arena, struct courier_place *out)
+{
+	struct engine *engine = context;
+
+	if (want->kind == PROVISION_ARTIFACTS)
+		return locate_artifacts(engine, want, arena, out);
+	out->path = arena_printf(arena, "%s/%s", paths_parcels(arena, engine->store->home), want->digest);
+	return want->kind == PROVISION_SOURCE;
+}
+
+static void on_unlinked(uv_fs_t *request)
+{
+	uv_fs_req_cleanup(request);
+	free(request);
+}
+
+/* A big file takes the file system a while: a thread does it. */
+static void remove_file(struct engine *engine, const char *path)
+{
+	uv_fs_t *request = mem_zalloc(sizeof *request);
+
+	uv_fs_unlink(engine->loop, request, path, on_unlinked);
+}
+
+/* What was fetched for a run that has succeeded is of no use to anybody else but by chance. */
+static void remove_fetched(struct engine *engine, const struct run *run)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+
+	for (size_t i = 0; run->leaves_artifacts && i < run->dag->steps_count; i++) {
+		const char *digest = run->tasks[i].left.digest;
+		const char *path = digest == NULL ? NULL : paths_fetched(&arena, engine->store->home, digest);
+
+		if (path != NULL && access(path, F_OK) == 0)
+			remove_file(engine, path);
+	}
+}
 
 /* --- the driver's ends ---------------------------------------------------------------------------------- */
 
@@ -427,6 +507,8 @@ static void end_run(struct engine *engine, uint64_t id)
 	assert(run != NULL);
 	log_info("run.ended", TEXT("run", run->row.dag), NUMBER("number", run->row.number),
 		 TEXT("state", run_states[run->row.state].name));
+	if (run->row.state == RUN_SUCCEEDED)
+		remove_fetched(engine, run);
 	engine->handler->on_ended(engine->context, run);
 }
 
@@ -684,13 +766,11 @@ static bool has_remote(const struct settings *settings)
 static int open_workers(struct engine *engine, const struct settings *settings, struct err *err)
 {
 	char agent[PATH_MAX], host[64] = "";
-	autofree char *parcels = mem_printf("%s/parcels", engine->store->home);
 
 	if (engine_find_agent(agent, sizeof agent, err) < 0)
 		return err->code;
 	gethostname(host, sizeof host - 1);
 	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
-	engine->courier = courier_new(parcels);
 	if (has_remote(settings) && deploy_find(&engine->deploy, agent, err) < 0)
 		return err->code;
 	engine->workers = mem_array(settings->workers_count + 1, sizeof *engine->workers);
@@ -730,6 +810,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 		engine_free(engine);
 		return err->code;
 	}
+	engine->courier = courier_new(loop, locate, engine);
 	driver_init(&engine->driver, engine->core, &driver_ends, engine);
 	engine->writer = writer_start(loop, store, on_written, engine);
 	uv_timer_init(loop, &engine->wake);
@@ -784,6 +865,7 @@ void engine_stop(struct engine *engine)
 	uv_close((uv_handle_t *)&engine->linger, NULL);
 	uv_close((uv_handle_t *)&engine->requests, NULL);
 	uv_close((uv_handle_t *)&engine->again, NULL);
+	courier_stop(engine->courier);
 	for (size_t i = 0; i < engine->workers_count; i++)
 		link_close(engine->workers[i].link, NULL, NULL);
 	writer_stop(engine->writer);

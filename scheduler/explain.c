@@ -64,6 +64,8 @@ const char *explain_exit(const struct record_exit *exit, const struct dag_step *
 		return explain_stop(exit, step, arena);
 	if (exit->reason == REASON_OOM)
 		return with_text("killed by the kernel: out of memory", exit, arena);
+	if (exit->reason == REASON_ARTIFACTS)
+		return with_text("it ended well, but did not leave what it was to leave", exit, arena);
 	if (exit->kind == EXIT_SIGNAL)
 		return explain_signal(exit, arena);
 	if (exit->reason == REASON_CHECKPOINTED)

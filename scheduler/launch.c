@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "dag/param.h"
+#include "scheduler/placement.h"
 
 /* What stands behind a reference, while one text is expanded. */
 struct scope {
@@ -217,7 +218,7 @@ static const char *join(const char *base, const char *path, struct arena *arena)
 	return strcmp(path, ".") == 0 ? base : arena_printf(arena, "%s/%s", base, path);
 }
 
-const char *launch_workdir(const struct run *run, const char *workdir, struct arena *arena)
+static const char *find_workdir(const struct run *run, const char *workdir, struct arena *arena)
 {
 	const char *base = has_source(run) ? "." : run->dag->dir == NULL ? "/" : run->dag->dir;
 
@@ -226,18 +227,126 @@ const char *launch_workdir(const struct run *run, const char *workdir, struct ar
 	return workdir == NULL ? base : join(base, workdir, arena);
 }
 
-static void add_provisions(const struct run *run, struct arena *arena, struct spec *out)
+int launch_workdir(const struct run *run, const struct dag_step *step, struct arena *arena, const char **out,
+		   struct err *err)
 {
-	if (!has_source(run))
-		return;
-	out->provisions = arena_alloc(arena, sizeof *out->provisions);
-	out->provisions[out->provisions_count++] = (struct spec_provision){
-		.kind = PROVISION_SOURCE,
-		.digest = run->row.source,
-		.bytes = run->row.source_bytes,
-		.path = "",
-		.name = "",
-	};
+	struct scope scope = { .run = run, .arena = arena };
+	const char *workdir = NULL;
+
+	if (step->workdir != NULL && expand(step->workdir, PARAM_IN_WORD, &scope, &workdir, err) < 0)
+		return err_wrap(err, "workdir");
+	*out = find_workdir(run, workdir, arena);
+	return 0;
+}
+
+/* --- what is to be in place ----------------------------------------------------------------------------- */
+
+/* Every step that `last` follows from, each after what it needs itself; an explicit stack, for a long chain. */
+static size_t list_upstream(const struct dag *dag, size_t last, uint32_t *out)
+{
+	autofree bool *seen = mem_array(dag->steps_count, sizeof *seen);
+	autofree uint32_t *stack = mem_array(dag->steps_count + 1, sizeof *stack);
+	autofree uint32_t *next = mem_array(dag->steps_count + 1, sizeof *next);
+	size_t depth = 1, count = 0;
+
+	stack[0] = (uint32_t)last;
+	while (depth > 0) {
+		const struct dag_step *step = &dag->steps[stack[depth - 1]];
+
+		if (next[depth - 1] < step->needs_count) {
+			size_t need = step->needs[next[depth - 1]++];
+
+			if (seen[need])
+				continue;
+			seen[need] = true;
+			stack[depth] = (uint32_t)need;
+			next[depth++] = 0;
+		} else if (--depth > 0) {
+			out[count++] = stack[depth];
+		}
+	}
+	return count;
+}
+
+/*
+ * What the steps before it left; its worker passes over what is there already. Files of a folder that is only
+ * to be had on this machine (no `source`, no absolute `workdir`) go to the folder of the step that needs them.
+ */
+static int add_artifacts(const struct task *task, struct arena *arena, struct spec *out, struct err *err)
+{
+	const struct run *run = task->run;
+	autofree uint32_t *upstream = NULL;
+	size_t count;
+
+	if (!run->leaves_artifacts)
+		return 0;
+	upstream = mem_array(run->dag->steps_count + 1, sizeof *upstream);
+	count = list_upstream(run->dag, task->row.step, upstream);
+	for (size_t i = 0; i < count; i++) {
+		const struct task *from = &run->tasks[upstream[i]];
+		struct spec_provision *provision = &out->provisions[out->provisions_count];
+
+		if (from->left.digest == NULL)
+			continue;
+		*provision = (struct spec_provision){
+			.kind = PROVISION_ARTIFACTS,
+			.digest = from->left.digest,
+			.bytes = from->left.bytes,
+			.task = upstream[i],
+			.path = out->workdir,
+			.name = from->step->name,
+		};
+		if (placement_has_folder(run->dag, from->step) &&
+		    launch_workdir(run, from->step, arena, &provision->path, err) < 0)
+			return err->code;
+		out->provisions_count++;
+	}
+	return 0;
+}
+
+static int add_provisions(const struct task *task, struct arena *arena, struct spec *out, struct err *err)
+{
+	const struct run *run = task->run;
+	size_t room = 2 + (run->leaves_artifacts ? run->dag->steps_count : 0);
+
+	out->provisions = arena_alloc(arena, room * sizeof *out->provisions);
+	if (has_source(run))
+		out->provisions[out->provisions_count++] = (struct spec_provision){
+			.kind = PROVISION_SOURCE,
+			.digest = run->row.source,
+			.bytes = run->row.source_bytes,
+			.path = "",
+			.name = "",
+		};
+	return add_artifacts(task, arena, out, err);
+}
+
+/* As a parcel spells it: "./out//x/" is out/x. */
+static const char *clean_path(const char *path, struct arena *arena)
+{
+	char *clean = arena_strdup(arena, path);
+	size_t n = 0;
+
+	for (const char *at = path; *at != '\0';) {
+		size_t part = strcspn(at, "/");
+
+		if (part > 0 && !(part == 1 && at[0] == '.')) {
+			if (n > 0)
+				clean[n++] = '/';
+			memmove(clean + n, at, part);
+			n += part;
+		}
+		at += part + (at[part] == '/');
+	}
+	clean[n] = '\0';
+	return n == 0 ? "." : clean;
+}
+
+static void build_artifacts(const struct dag_step *step, struct arena *arena, struct spec *out)
+{
+	out->artifacts = arena_alloc(arena, (step->artifacts_count + 1) * sizeof *out->artifacts);
+	for (size_t i = 0; i < step->artifacts_count; i++)
+		out->artifacts[out->artifacts_count++] = clean_path(step->artifacts[i], arena);
 }
 
 int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec *out, struct err *err)
@@ -245,7 +354,6 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 	const struct task *task = attempt->task;
 	const struct dag_step *step = task->step;
 	struct scope scope = { .run = task->run, .arena = arena };
-	const char *workdir = NULL;
 
 	*out = (struct spec){
 		.id = attempt->row.id,
@@ -265,16 +373,17 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 		.lease_ms = core_lease_ms(step, attempt->worker->name),
 		.lease_from_ms = attempt->worker->asked_ms,
 	};
-	if (step->workdir != NULL && expand(step->workdir, PARAM_IN_WORD, &scope, &workdir, err) < 0)
-		return err_wrap(err, "workdir");
-	out->workdir = launch_workdir(task->run, workdir, arena);
+	if (launch_workdir(task->run, step, arena, &out->workdir, err) < 0)
+		return err->code;
 	if (step->checkpoint.dir != NULL && expand(step->checkpoint.dir, PARAM_IN_WORD, &scope,
 						   &out->checkpoint_dir, err) < 0)
 		return err_wrap(err, "checkpoint.dir");
 	if (build_command(step, &scope, out, err) < 0 || build_env(attempt, &scope, out, err) < 0)
 		return err->code;
 	split_devices(attempt->row.devices, arena, out);
-	add_provisions(task->run, arena, out);
+	if (add_provisions(task, arena, out, err) < 0)
+		return err->code;
+	build_artifacts(step, arena, out);
 	out->candidates_count = ledger_candidates(&task->ledger, attempt->row.worker, arena,
 						  &out->candidates);
 	return 0;

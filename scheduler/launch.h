@@ -10,10 +10,11 @@
 #include "common/err.h"
 #include "scheduler/core.h"
 
+/* The folder that a step works in: absolute, or in the run's copy of its source (".": that). ERR_INVALID as well. */
+int launch_workdir(const struct run *run, const struct dag_step *step, struct arena *arena, const char **out,
+		   struct err *err);
+
 /* Fills `out`, whose texts live in `arena` or in the run. ERR_INVALID when a reference cannot be expanded. */
 int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec *out, struct err *err);
-
-/* The folder that a step works in: absolute, or in the run's copy of its source (".": that). */
-const char *launch_workdir(const struct run *run, const char *workdir, struct arena *arena);
 
 #endif

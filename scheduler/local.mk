@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libscheduler.a
 libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 libscheduler_a_SOURCES = \
+	scheduler/artifact.h \
 	scheduler/attempt.c scheduler/attempt.h \
 	scheduler/checkpoint.c scheduler/checkpoint.h \
 	scheduler/checkup.c scheduler/checkup.h \

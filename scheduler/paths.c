@@ -17,6 +17,11 @@ const char *paths_parcels(struct arena *arena, const char *home)
 	return arena_printf(arena, "%s/parcels", home);
 }
 
+const char *paths_fetched(struct arena *arena, const char *home, const char *digest)
+{
+	return arena_printf(arena, "%s/parcels/fetched/%s", home, digest);
+}
+
 const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
 		      const char *task, uint32_t attempt)
 {

@@ -3,6 +3,8 @@
  *
  *   <home>/runs/<dag>/<number>/owner                 who drives the run; see owner.h
  *   <home>/runs/<dag>/<number>/<task>.<attempt>.log  what the attempt printed
+ *   <home>/parcels/<digest>                          snapshots of sources
+ *   <home>/parcels/fetched/<digest>                  artifacts on their way from worker to worker
  */
 #ifndef SCHEDULER_PATHS_H
 #define SCHEDULER_PATHS_H
@@ -14,6 +16,7 @@
 const char *paths_run_dir(struct arena *arena, const char *home, const char *dag, uint64_t number);
 const char *paths_owner(struct arena *arena, const char *home, const char *dag, uint64_t number);
 const char *paths_parcels(struct arena *arena, const char *home);
+const char *paths_fetched(struct arena *arena, const char *home, const char *digest);
 const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
 		      const char *task, uint32_t attempt);
 

@@ -129,6 +129,16 @@ void task_add_output(struct task *task, const char *key, const char *value)
 								arena_strdup(arena, value) };
 }
 
+void task_set_left(struct task *task, const struct artifact_row *row)
+{
+	struct arena *arena = &task->run->arena;
+
+	task->left = *row;
+	task->left.digest = arena_strdup(arena, row->digest);
+	task->left.worker = arena_strdup(arena, row->worker);
+	task->run->leaves_artifacts = true;
+}
+
 void run_free(struct run *run)
 {
 	if (run == NULL)

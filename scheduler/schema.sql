@@ -130,6 +130,19 @@ CREATE TABLE output (
 	PRIMARY KEY (run, step, key)
 ) STRICT, WITHOUT ROWID;
 
+-- What a task left for those that need it, as a parcel that can be read on that worker.
+CREATE TABLE artifact (
+	run INTEGER NOT NULL,
+	step INTEGER NOT NULL,
+	attempt INTEGER NOT NULL,
+	digest TEXT NOT NULL,
+	bytes INTEGER NOT NULL,             -- of the parcel
+	files INTEGER NOT NULL,
+	worker TEXT NOT NULL,
+	PRIMARY KEY (run, step),
+	FOREIGN KEY (run, step) REFERENCES task (run, step)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE worker (
 	name TEXT PRIMARY KEY,
 	epoch INTEGER NOT NULL DEFAULT 0,   -- grows with every connection; fences older agents

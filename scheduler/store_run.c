@@ -350,6 +350,29 @@ static int load_outputs(struct store *store, struct run *run, struct err *err)
 	return rc;
 }
 
+static int load_artifacts(struct store *store, struct run *run, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_load_artifacts);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)run->row.id);
+	while ((rc = store_step_row(store, stmt, "load artifacts", err)) == 1) {
+		struct artifact_row row = {
+			.run = run->row.id,
+			.step = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.attempt = (uint32_t)sqlite3_column_int64(stmt, 1),
+			.digest = (const char *)sqlite3_column_text(stmt, 2),
+			.bytes = (uint64_t)sqlite3_column_int64(stmt, 3),
+			.files = (uint64_t)sqlite3_column_int64(stmt, 4),
+			.worker = (const char *)sqlite3_column_text(stmt, 5),
+		};
+
+		if (row.step < run->dag->steps_count)
+			task_set_left(&run->tasks[row.step], &row);
+	}
+	return rc;
+}
+
 /* Where attempts of it were: what these workers still have of it is asked for before it can end. */
 static int load_past_workers(struct store *store, struct run *run, struct err *err)
 {
@@ -379,6 +402,8 @@ int store_load_run(struct store *store, uint64_t id, struct run **run_out, struc
 		rc = load_checkpoints(store, run, err);
 	if (rc == 0)
 		rc = load_outputs(store, run, err);
+	if (rc == 0)
+		rc = load_artifacts(store, run, err);
 	if (rc == 0)
 		rc = load_past_workers(store, run, err);
 	if (rc < 0) {

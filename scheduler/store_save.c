@@ -112,6 +112,20 @@ static int save_output(struct store *store, const struct action *action, struct 
 	return store_step_done(store, stmt, "save an output", err);
 }
 
+static int save_artifact(struct store *store, const struct artifact_row *row, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_put_artifact);
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)row->run);
+	sqlite3_bind_int64(stmt, 2, row->step);
+	sqlite3_bind_int64(stmt, 3, row->attempt);
+	store_bind_text(stmt, 4, row->digest);
+	sqlite3_bind_int64(stmt, 5, (int64_t)row->bytes);
+	sqlite3_bind_int64(stmt, 6, (int64_t)row->files);
+	store_bind_text(stmt, 7, row->worker);
+	return store_step_done(store, stmt, "save artifacts", err);
+}
+
 static int drop_outputs(struct store *store, const struct action *action, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_drop_outputs);
@@ -197,6 +211,8 @@ static int save(struct store *store, const struct action *action, struct err *er
 		return save_metric(store, action, err);
 	case SAVE_OUTPUT:
 		return save_output(store, action, err);
+	case SAVE_ARTIFACT:
+		return save_artifact(store, &action->artifact, err);
 	case SAVE_NO_OUTPUTS:
 		return drop_outputs(store, action, err);
 	case SAVE_WORKER:

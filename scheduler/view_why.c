@@ -3,6 +3,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/scope.h"
@@ -56,6 +57,21 @@ static size_t read_workers(struct store *store, struct why_worker *out, struct a
 	return count;
 }
 
+static const bool *find_fetched(const struct store *store, const struct run *run, struct arena *arena)
+{
+	bool *fetched;
+
+	if (!run->leaves_artifacts || store->home == NULL)
+		return NULL;
+	fetched = arena_alloc(arena, run->dag->steps_count * sizeof *fetched);
+	for (size_t i = 0; i < run->dag->steps_count; i++) {
+		const char *digest = run->tasks[i].left.digest;
+
+		fetched[i] = digest != NULL && access(paths_fetched(arena, store->home, digest), F_OK) == 0;
+	}
+	return fetched;
+}
+
 static const char *read_last_line(const struct store *store, const struct run *run, const struct task *task,
 				  struct arena *arena)
 {
@@ -105,6 +121,7 @@ int view_why(struct store *store, uint64_t id, int step, json_t **out, struct er
 	why.workers_count = read_workers(store, workers, &arena);
 	if (run->row.cancel_wall_ms > 0 || run->row.state == RUN_CANCELED)
 		why.canceled_by = read_canceled_by(store, id, &arena);
+	why.fetched = find_fetched(store, run, &arena);
 	why.last_line = read_last_line(store, run, task, &arena);
 	*out = answer_object(&why, task, &arena);
 	return 0;

@@ -335,7 +335,7 @@ static void append_frontier(const struct run *run, const struct task *task, stru
 static bool is_own_failure(enum reason reason)
 {
 	return reason == REASON_EXIT || reason == REASON_SIGNAL || reason == REASON_OOM ||
-	       reason == REASON_TIMEOUT || reason == REASON_STALLED;
+	       reason == REASON_TIMEOUT || reason == REASON_STALLED || reason == REASON_ARTIFACTS;
 }
 
 static void append_retrying(const struct why *why, const struct task *task, struct buf *out)
@@ -470,6 +470,59 @@ static void append_worker_trouble(const struct why *why, const char *name, struc
 	}
 }
 
+static const struct why_worker *find_worker(const struct why *why, const char *name)
+{
+	for (size_t i = 0; i < why->workers_count; i++)
+		if (strcmp(why->workers[i].name, name) == 0)
+			return &why->workers[i];
+	return NULL;
+}
+
+/* Why what that task left cannot be brought to `worker`; NULL: it can, or need not. */
+static const char *find_hindrance(const struct why *why, const struct task *from, const char *worker)
+{
+	const struct why_worker *holder;
+
+	if (from->left.digest == NULL || strcmp(from->left.worker, worker) == 0 ||
+	    (why->fetched != NULL && why->fetched[from->row.step]))
+		return NULL;
+	holder = find_worker(why, from->left.worker);
+	if (holder == NULL)
+		return "it is not configured any more";
+	return holder->trouble == NULL || holder->trouble[0] == '\0' ? NULL : holder->trouble;
+}
+
+/* Of one that is being started: what it needs and cannot be brought. */
+static bool append_files(const struct why *why, const struct task *task, struct buf *out)
+{
+	const struct run *run = why->run;
+	autofree bool *seen = mem_array(run->dag->steps_count, sizeof *seen);
+	autofree size_t *stack = mem_array(run->dag->steps_count + 1, sizeof *stack);
+	size_t count = 0;
+
+	stack[count++] = task->row.step;
+	while (run->leaves_artifacts && count > 0) {
+		const struct dag_step *step = &run->dag->steps[stack[--count]];
+
+		for (size_t i = 0; i < step->needs_count; i++) {
+			const struct task *need = &run->tasks[step->needs[i]];
+			const char *hindrance;
+
+			if (seen[step->needs[i]])
+				continue;
+			seen[step->needs[i]] = true;
+			stack[count++] = step->needs[i];
+			hindrance = find_hindrance(why, need, task->live->row.worker);
+			if (hindrance == NULL)
+				continue;
+			buf_printf(out, "; it waits for the artifacts of %s, which lie on worker %s: %s",
+				   need->step->name, need->left.worker, hindrance);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void append_running(const struct why *why, const struct task *task, struct buf *out)
 {
 	const struct attempt *live = task->live;
@@ -488,7 +541,8 @@ static void append_running(const struct why *why, const struct task *task, struc
 		buf_printf(out, "%s is being started", task->step->name);
 		append_since(out, why, live->row.intended_wall_ms);
 		append_attempt(task, out);
-		buf_append_text(out, "; it has given no sign of life yet");
+		if (!append_files(why, task, out))
+			buf_append_text(out, "; it has given no sign of life yet");
 	} else {
 		buf_printf(out, "%s is running", task->step->name);
 		append_since(out, why, live->row.started_wall_ms);

@@ -36,6 +36,7 @@ struct why {
 	const struct why_worker *workers;
 	size_t workers_count;
 	const char *canceled_by; /* "root (cli laptop)" */
+	const bool *fetched; /* per step: what it left is here, for whoever needs it; NULL: nothing is */
 	const char *last_line;	 /* of the log of the task that why_log_task names */
 };
 

@@ -30,8 +30,11 @@ static void note(struct buf *out, bool warning, const char *text)
 static int add(struct pack *pack, const char *path, struct err *err)
 {
 	size_t before = pack->left_out_count;
-	int rc = strcmp(path, ".") == 0 ? pack_add_all(pack, err) : pack_add(pack, path, true, err);
+	int rc;
 
+	if (faccessat(pack->dir, path, F_OK, 0) < 0)
+		return err_errno(err, "artifact %s", path);
+	rc = strcmp(path, ".") == 0 ? pack_add_all(pack, err) : pack_add(pack, path, true, err);
 	if (rc < 0)
 		return err_wrap(err, "artifact");
 	if (pack->left_out_count > before && strcmp(pack->left_out[before].path, path) == 0)

@@ -6,6 +6,7 @@ AM_PY_LOG_FLAGS = -B
 PY_LOG_DRIVER = $(LOG_DRIVER)
 
 e2e_stories = \
+	tests/e2e/test_artifacts.py \
 	tests/e2e/test_checkpoints.py \
 	tests/e2e/test_cli.py \
 	tests/e2e/test_demo.py \

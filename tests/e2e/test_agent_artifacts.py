@@ -46,7 +46,7 @@ def what_is_missing_fails_the_attempt(world):
     options = source(agent)
     step = agent.run(ONE, "echo a >a", artifacts=["a", "model/best.bin"], **options)
     assert (step.exit.kind, step.exit.code, step.exit.reason) == ("code", 0, "artifacts"), step.exit
-    assert step.exit.text == "artifact: model/best.bin: No such file or directory", step.exit
+    assert step.exit.text == "artifact model/best.bin: No such file or directory", step.exit
     assert step.artifacts is None
     step = agent.run((1, 1, 2), "mkfifo fifo", artifacts=["fifo"], **options)
     assert step.exit.text == "artifact fifo: it is neither a file nor a folder", step.exit

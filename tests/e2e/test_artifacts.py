@@ -1,0 +1,282 @@
+"""`artifacts`: what a step leaves is there for the steps that need it, wherever they run."""
+
+import glob
+import os
+
+from lab import NO_NAMESPACES, SHARED, Lab
+from lib import Sandbox, Skip, check, equal, has, main, story, wait_for
+
+
+class Story:
+    """Two hosts and this machine; steps meet in a folder that all of them see."""
+
+    def __init__(self, box, steps, more="source: src\n"):
+        self.box, self.lab = box, Lab(box, 2)
+        self.lab.settings()
+        box.file("src/shared", f"test -d {SHARED} && echo {SHARED} || echo {self.lab.shared}\n")
+        box.file("a.yaml", f"name: a\n{more}steps:\n{steps.replace('SHARED', '$(sh shared)')}")
+        self.stoker = box.start("run", "a.yaml")
+
+    def host_file(self, name, path, run=1):
+        """A file in the run's folder on a host, as the test sees it."""
+        found = glob.glob(os.path.join(self.lab[name].home, ".stoker", "runs", f"*-{run}", "work", path))
+        check(len(found) == 1, f"{path} on {name}: {found}")
+        return found[0]
+
+    def parcels(self, name):
+        return glob.glob(os.path.join(self.lab[name].home, ".stoker", "parcels", "*"))
+
+    def fetched(self):
+        return glob.glob(os.path.join(self.box.home, "parcels", "fetched", "*"))
+
+    def away(self, name):
+        """It answers nobody, and whoever was connected is not any more."""
+        self.lab[name].stop_sshd()
+        check(self.lab[name].kill_sessions() > 0, "there was a session")
+
+    def back(self, name):
+        self.lab[name].start_sshd()
+
+    def touch(self, name):
+        with open(os.path.join(self.lab.shared, name), "w", encoding="ascii"):
+            pass
+
+    def there(self, name):
+        return os.path.exists(os.path.join(self.lab.shared, name))
+
+    def on(self, task, run="a/1"):
+        return self.box.attempts(run, task)[-1]["worker"]
+
+    def ends(self, code=0, timeout=120):
+        equal(self.stoker.wait(timeout), code, f"the exit status ({self.stoker.text})")
+
+    def log(self, task, run="a/1"):
+        return self.box.log(run, task).decode()
+
+
+def wait_there(name):
+    """A line of a step's script: waits for a file in the shared folder."""
+    return f"while [ ! -e SHARED/{name} ]; do sleep 0.05; done"
+
+
+@story("what is made on one host is there on the other, and on this machine, and is sent no more than once")
+def travels(box: Sandbox):
+    it = Story(box, """\
+  make:
+    worker: h1
+    artifacts: [./data/, run.sh, model.bin]
+    run: |
+      mkdir -p data/deep; echo deep >data/deep/x; ln -s deep/x data/link; echo no >left
+      printf '#!/bin/sh\\necho ran\\n' >run.sh; chmod 755 run.sh
+      head -c 3000000 /dev/urandom >model.bin; sha256sum model.bin
+  there: {needs: [make], worker: h2, run: "cat data/deep/x data/link; ./run.sh; sha256sum model.bin; ls; hostname"}
+  again: {needs: [there], worker: h2, run: cat data/link; sha256sum model.bin}
+  here: {needs: [again], worker: local, run: "cat data/deep/x data/link; ./run.sh; sha256sum model.bin; ls"}
+  home: {needs: [here], worker: h1, run: cat data/link left}
+""")
+    it.ends()
+    digest = it.log("make").strip()
+    lines = it.log("there").splitlines()
+    equal(lines[:4] + lines[4:8], ["deep", "deep", "ran", digest, "data", "model.bin", "run.sh", "shared"], "on h2")
+    equal(it.log("again").splitlines(), ["deep", digest], "once more on h2")
+    equal(it.log("here").splitlines(), lines[:8], "here")
+    equal(it.log("home").splitlines(), ["deep", "no"], "where it was made")
+    equal(len(it.parcels("h2")), 2, "the source and the artifacts were sent there")
+    equal(len(it.parcels("h1")), 1, "only the source was sent to where they were made")
+    wait_for(lambda: not it.fetched(), "what was fetched to go with the run")
+
+
+@story("those of all steps before it come, in their order; what was made on both hosts is put together")
+def put_together(box: Sandbox):
+    it = Story(box, """\
+  one: {worker: h1, artifacts: [both, one], run: echo 1 >one; echo 1 >both}
+  two: {needs: [one], worker: h2, artifacts: [both, two], run: cat one; echo 2 >two; echo 2 >both}
+  three: {needs: [two], worker: local, artifacts: [sub], workdir: ., run: cat one two both; mkdir sub; echo 3 >sub/x}
+  four: {needs: [three], worker: h1, run: cat one two both sub/x}
+""")
+    it.ends()
+    equal([it.log(task).split() for task in ("two", "three", "four")],
+          [["1"], ["1", "2", "2"], ["1", "2", "2", "3"]], "what each step saw")
+
+
+@story("what a step was to leave and did not fails it, and says what")
+def missing(box: Sandbox):
+    it = Story(box, """\
+  make: {worker: h1, artifacts: [a, model/best.bin], run: echo a >a}
+  use: {needs: [make], worker: h2, run: cat a}
+""")
+    it.ends(1)
+    task = box.task("a/1", "make")
+    equal((task["state"], task["reason"]), ("failed", "artifacts"), "the task")
+    has(task["message"], "it ended well, but did not leave what it was to leave: artifact model/best.bin: No such file",
+        "the message")
+    equal(box.task("a/1", "use")["state"], "upstream_failed", "the one after it")
+    has(box.stoker("why", "a/1", code=0).out, "artifact model/best.bin", "why")
+
+
+@story("a file that was changed since is noticed and told; nothing is started with it")
+def changed(box: Sandbox):
+    it = Story(box, f"""\
+  make: {{worker: h1, artifacts: [data], run: echo made >data}}
+  gate: {{needs: [make], worker: h1, run: '{wait_there("go")}'}}
+  use: {{needs: [make, gate], worker: h2, run: touch SHARED/ran}}
+""")
+    box.wait_running("a/1", "gate")
+    with open(it.host_file("h1", "data"), "w", encoding="ascii") as file:
+        file.write("MADE\n")
+    it.touch("go")
+    it.ends(1)
+    message = box.task("a/1", "use")["message"]
+    has(message, "the artifacts of make: data is not what the manifest says", "the message")
+    has(message, "it was changed since it was made", "the message")
+    check(not it.there("ran"), "it was not started")
+    with open(it.host_file("h1", "data"), "w", encoding="ascii") as file:
+        file.write("made\n")
+    box.stoker("retry", "a/1", code=0)
+    check(it.there("ran"), "as it was, it is used")
+
+
+@story("a link that is cut in the middle, again and again, costs nothing but the rest: nothing is run or sent twice")
+def cut(box: Sandbox):
+    it = Story(box, f"""\
+  make:
+    worker: h1
+    artifacts: [big]
+    run: echo x >>SHARED/made; head -c 60000000 /dev/urandom >big; sha256sum big
+  gate: {{needs: [make], worker: h1, run: '{wait_there("go")}'}}
+  use: {{needs: [gate], worker: h2, run: echo x >>SHARED/used; sha256sum big}}
+""")
+    box.wait_running("a/1", "gate")
+    for name in ("h1", "h2"):
+        it.lab[name].shape(rtt_ms=20)
+    it.touch("go")
+    for name, paths in (("h1", lambda: [p for p in it.fetched() if p.endswith(".part")]),
+                        ("h2", lambda: [p for p in it.parcels("h2") if p.endswith(".part")])):
+        for part in (1, 2):
+            def size():
+                return sum(os.path.getsize(path) for path in paths())
+            wait_for(lambda: size() > part * 8000000, f"a part of it, of {name}", 60)
+            before = size()
+            check(it.lab[name].kill_sessions() > 0, "there was a session")
+            wait_for(lambda: not paths() or size() > before, f"{name} to go on", 60)
+            check(not paths() or size() >= before, "what had come is kept")
+    it.ends()
+    equal(it.log("make"), it.log("use"), "the digest on both hosts")
+    equal([box.attempts("a/1", task)[-1]["number"] for task in ("make", "use")], [1, 1], "attempts")
+    for name in ("made", "used"):
+        with open(os.path.join(it.lab.shared, name), encoding="ascii") as file:
+            equal(file.read(), "x\n", name)
+
+
+@story("the host that has them is rebooted in the middle: the rest comes when it is back")
+def rebooted(box: Sandbox):
+    if NO_NAMESPACES:
+        raise Skip(f"needs hosts in namespaces: {NO_NAMESPACES}")
+    it = Story(box, f"""\
+  make: {{worker: h1, artifacts: [big], run: head -c 60000000 /dev/urandom >big; sha256sum big}}
+  gate: {{run: '{wait_there("go")}'}}
+  use: {{needs: [make, gate], worker: h2, run: sha256sum big}}
+""")
+    box.wait_state("a/1", "succeeded", "make")
+    it.lab["h1"].shape(rtt_ms=20)
+    it.touch("go")
+    wait_for(lambda: sum(os.path.getsize(path) for path in it.fetched()) > 8000000, "a part of it", 60)
+    it.lab["h1"].reboot()
+    it.ends()
+    equal(it.log("make"), it.log("use"), "the digest on both hosts")
+    equal([box.attempts("a/1", task)[-1]["number"] for task in ("make", "use")], [1, 1], "attempts")
+
+
+@story("while the worker that has them is away the start waits and why says so; it goes on when it is back")
+def waits(box: Sandbox):
+    it = Story(box, f"""\
+  make: {{worker: h1, artifacts: [data], run: echo made >data}}
+  gate: {{worker: h2, run: '{wait_there("go")}'}}
+  use: {{needs: [make, gate], worker: h2, run: cat data}}
+""")
+    box.wait_state("a/1", "succeeded", "make")
+    box.wait_running("a/1", "gate")
+    it.away("h1")
+    it.touch("go")
+    wait_for(lambda: "h1" in box.stoker("why", "a/1", "use", code=0).out, "why to name the worker", 60)
+    has(box.stoker("why", "a/1", "use", code=0).out, "waits for the artifacts of make, which lie on worker h1", "why")
+    it.back("h1")
+    it.ends()
+    equal(it.log("use"), "made\n", "what it saw")
+    equal(box.attempts("a/1", "use")[-1]["number"], 1, "one attempt")
+
+
+@story("a start that waits for artifacts can be canceled, and a killed stoker takes it up again")
+def canceled(box: Sandbox):
+    it = Story(box, f"""\
+  make: {{worker: h1, artifacts: [data], run: echo made >data}}
+  gate: {{worker: h2, run: '{wait_there("go")}'}}
+  use: {{needs: [make, gate], worker: h2, run: touch SHARED/ran}}
+""")
+    box.wait_state("a/1", "succeeded", "make")
+    box.wait_running("a/1", "gate")
+    it.away("h1")
+    it.touch("go")
+    box.wait_state("a/1", "starting", "use")
+    it.stoker.popen.kill()
+    it.stoker.popen.wait()
+    it.stoker = box.start("run", "--resume", "a/1")
+    wait_for(lambda: "waits for the artifacts" in box.stoker("why", "a/1", "use", code=0).out, "why", 60)
+    cancel = box.start("cancel", "a/1")
+    box.wait_state("a/1", "canceled", "use")
+    check(not it.there("ran"), "it was not started")
+    it.back("h1")
+    it.ends(130)
+    equal(cancel.wait(), 0, "the exit status of cancel")
+
+
+@story("retried after its folders are gone: what can still be had is brought again, also to where it was made")
+def folders_gone(box: Sandbox):
+    it = Story(box, """\
+  make: {worker: h1, artifacts: [data], run: echo made >data}
+  use: {needs: [make], worker: h2, run: cat data; test -e SHARED/good}
+  home: {needs: [use], worker: h1, run: cat data}
+""")
+    it.ends(1)
+    for name in ("h1", "h2"):
+        it.lab.ssh(name, "rm -rf ~/.stoker/runs/*")
+    it.touch("good")
+    box.stoker("retry", "a/1", code=0, timeout=120)
+    equal(it.log("use"), "made\n", "on h2")
+    equal(it.log("home"), "made\n", "on h1, where it had been made")
+
+
+@story("what is gone with its worker's folders is told, and made again from its step on")
+def really_gone(box: Sandbox):
+    it = Story(box, """\
+  make: {worker: h1, artifacts: [data], run: echo made >data}
+  use: {needs: [make], worker: local, run: test -e SHARED/good}
+  more: {needs: [use], worker: h2, run: cat data}
+""")
+    it.ends(1)
+    it.lab.ssh("h1", "rm -rf ~/.stoker/runs/*")
+    for path in it.fetched():
+        os.unlink(path)
+    it.touch("good")
+    box.stoker("retry", "a/1", code=1, timeout=120)
+    has(box.task("a/1", "more")["message"], "not started: the artifacts of make: ", "the message")
+    has(box.task("a/1", "more")["message"], "No such file or directory", "the message")
+    box.stoker("retry", "a/1", "--from", "make", code=0, timeout=120)
+    equal(it.log("more"), "made\n", "made again")
+
+
+@story("folders given by name need no source: what lies there travels to the same place")
+def absolute(box: Sandbox):
+    place = f"/var/tmp/{os.path.basename(box.path)}"
+    it = Story(box, f"""\
+  make: {{worker: h1, workdir: /var/tmp, run: mkdir {place}}}
+  more: {{needs: [make], worker: h1, workdir: {place}, artifacts: sub/data, run: mkdir sub; echo made >sub/data}}
+  use: {{needs: [more], worker: h2, workdir: /, run: 'cat {place}/sub/data; rm -r {place}'}}
+  tidy: {{needs: [use], worker: h1, workdir: /, run: rm -rf {place}}}
+""", more="")
+    it.ends()
+    equal(it.log("use"), "made\n", "what it saw")
+
+
+if __name__ == "__main__":
+    main()
