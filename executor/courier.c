@@ -85,7 +85,8 @@ static struct outgoing *find_outgoing(const struct courier *courier, const struc
 static void refuse(struct link *to, const char *digest, bool transient, const char *text)
 {
 	log_error("parcel.refused", TEXT("worker", link_name(to)), TEXT("digest", digest), TEXT("err", text));
-	link_send_parcel(to, &(struct frame_parcel){ .digest = digest, .transient = transient, .text = text });
+	link_send_parcel(to,
+			 &(struct frame_parcel){ .digest = digest, .transient = transient, .text = text });
 }
 
 static struct outgoing *open_outgoing(struct courier *courier, struct link *to, const char *digest,

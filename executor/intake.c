@@ -26,7 +26,7 @@ enum {
 };
 
 enum incoming_state {
-	INCOMING_WAITING,   /* for its worker, for its turn, or for another process that is at it */
+	INCOMING_WAITING, /* for its worker, for its turn, or for another process that is at it */
 	INCOMING_RECEIVING,
 	INCOMING_VERIFYING, /* a thread has it */
 };
@@ -55,14 +55,14 @@ struct intake {
 	intake_on_end *on_end;
 	void *context;
 	struct list incoming;
-	uv_timer_t due;	   /* something may go on */
+	uv_timer_t due;	    /* something may go on */
 	uv_timer_cb on_due; /* its callback, which sets it again */
 	bool stopping;
 };
 
 /*
- * What executor/agent/entry.h calls the digest of a checkpoint, from the manifest of a parcel that holds nothing else:
- * that of the file, or of the list of its files.
+ * What executor/agent/entry.h calls the digest of a checkpoint, from the manifest of a parcel that holds
+ * nothing else: that of the file, or of the list of its files.
  */
 static void find_digest(const struct parcel *parcel, const char *name, char digest[DIGEST_HEX_BYTES])
 {

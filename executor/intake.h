@@ -24,17 +24,17 @@
 struct intake;
 
 struct intake_order {
-	const char *path; /* where it goes, absolute; names the order: one that is under way is not begun again */
+	const char *path; /* where it goes, absolute; one order for each */
 	struct link *from;
 	struct frame_get get;
-	bool is_parcel; /* its digest is the parcel's own name; else a checkpoint's, by which it is recorded */
+	bool is_parcel; /* the digest is the parcel's; else that by which a checkpoint is recorded */
 	uint64_t bytes; /* of the parcel; 0: not known */
 };
 
 struct intake_end {
 	const char *path;
-	const char *failure; /* NULL: it is there */
-	bool transient;	     /* it may be had later */
+	const char *failure;	       /* NULL: it is there */
+	bool transient;		       /* it may be had later */
 	char digest[DIGEST_HEX_BYTES]; /* of the parcel */
 	uint64_t bytes;
 };

@@ -378,8 +378,9 @@ static bool locate_artifacts(struct engine *engine, const struct frame_want *wan
 			     struct courier_place *out)
 {
 	const struct run *run = core_find_run(engine->core, want->id.run);
-	const struct task *task =
-		run == NULL || want->task >= run->dag->steps_count ? NULL : &run->tasks[want->task];
+	const struct task *task = run == NULL || want->task >= run->dag->steps_count
+					  ? NULL
+					  : &run->tasks[want->task];
 	struct engine_worker *worker;
 
 	out->path = paths_fetched(arena, engine->store->home, want->digest);
@@ -395,12 +396,14 @@ static bool locate_artifacts(struct engine *engine, const struct frame_want *wan
 				       .name = task->step->name };
 	out->bytes = task->left.bytes;
 	out->from = worker->link;
-	mkdir(paths_parcels(arena, engine->store->home), 0700); /* what cannot be made is told by its first use */
+	/* What cannot be made is told when it is used. */
+	mkdir(paths_parcels(arena, engine->store->home), 0700);
 	mkdir(paths_fetched(arena, engine->store->home, ""), 0700);
 	return launch_workdir(run, task->step, arena, &out->get.path, NULL) == 0;
 }
 
-static bool locate(void *context, const struct frame_want *want, struct arena *arena, struct courier_place *out)
+static bool locate(void *context, const struct frame_want *want, struct arena *arena,
+		   struct courier_place *out)
 {
 	struct engine *engine = context;
 

@@ -241,7 +241,7 @@ int launch_workdir(const struct run *run, const struct dag_step *step, struct ar
 
 /* --- what is to be in place ----------------------------------------------------------------------------- */
 
-/* Every step that `last` follows from, each after what it needs itself; an explicit stack, for a long chain. */
+/* Every step that `last` follows from, each after what it needs itself; a chain may be long. */
 static size_t list_upstream(const struct dag *dag, size_t last, uint32_t *out)
 {
 	autofree bool *seen = mem_array(dag->steps_count, sizeof *seen);
@@ -268,6 +268,34 @@ static size_t list_upstream(const struct dag *dag, size_t last, uint32_t *out)
 	return count;
 }
 
+/* The step leaves this artifact of another one too: the same path in the same folder. */
+static bool leaves_too(const struct dag_step *step, const struct dag_step *other, const char *artifact)
+{
+	if ((step->workdir == NULL) != (other->workdir == NULL) ||
+	    (step->workdir != NULL && strcmp(step->workdir, other->workdir) != 0))
+		return false;
+	for (size_t i = 0; i < step->artifacts_count; i++)
+		if (strcmp(step->artifacts[i], artifact) == 0)
+			return true;
+	return false;
+}
+
+/* All that the step left was left anew by later ones: by now it may be theirs that lies there. */
+static bool is_superseded(const struct run *run, const struct dag_step *step, const uint32_t *later,
+			  size_t count)
+{
+	for (size_t i = 0; i < step->artifacts_count; i++) {
+		bool anew = false;
+
+		for (size_t k = 0; k < count && !anew; k++)
+			anew = run->tasks[later[k]].left.digest != NULL &&
+			       leaves_too(&run->dag->steps[later[k]], step, step->artifacts[i]);
+		if (!anew)
+			return false;
+	}
+	return true;
+}
+
 /*
  * What the steps before it left; its worker passes over what is there already. Files of a folder that is only
  * to be had on this machine (no `source`, no absolute `workdir`) go to the folder of the step that needs them.
@@ -286,7 +314,8 @@ static int add_artifacts(const struct task *task, struct arena *arena, struct sp
 		const struct task *from = &run->tasks[upstream[i]];
 		struct spec_provision *provision = &out->provisions[out->provisions_count];
 
-		if (from->left.digest == NULL)
+		if (from->left.digest == NULL ||
+		    is_superseded(run, from->step, upstream + i + 1, count - i - 1))
 			continue;
 		*provision = (struct spec_provision){
 			.kind = PROVISION_ARTIFACTS,

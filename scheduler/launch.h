@@ -10,7 +10,10 @@
 #include "common/err.h"
 #include "scheduler/core.h"
 
-/* The folder that a step works in: absolute, or in the run's copy of its source (".": that). ERR_INVALID as well. */
+/*
+ * The folder that a step works in: absolute, or in the run's copy of its source (".": that). ERR_INVALID as
+ * above.
+ */
 int launch_workdir(const struct run *run, const struct dag_step *step, struct arena *arena, const char **out,
 		   struct err *err);
 

@@ -1,9 +1,9 @@
 /*
  * artifacts.h - what a step was to leave for others: looked up when it ended well, and written down
  *
- * A helper (helper.h) reads the files, makes their manifest and keeps it (held.h), so that they can be fetched
- * from here under its digest for as long as the run has its folder. What is not there, or cannot be read, is a
- * failure of the attempt, in words.
+ * A helper (helper.h) reads the files, makes their manifest and keeps it (held.h), so that they can be
+ * fetched from here under its digest for as long as the run has its folder. What is not there, or cannot be
+ * read, is a failure of the attempt, in words.
  */
 #ifndef EXECUTOR_AGENT_ARTIFACTS_H
 #define EXECUTOR_AGENT_ARTIFACTS_H

@@ -125,5 +125,6 @@ bool held_is_marked(struct held held, enum provision_kind kind, uint64_t task, c
 	char path[PATH_BYTES];
 
 	name_mark(path, held, kind, task);
-	return files_read(AT_FDCWD, path, DIGEST_HEX_BYTES, &mark) == 0 && strcmp(buf_text(&mark), digest) == 0;
+	return files_read(AT_FDCWD, path, DIGEST_HEX_BYTES, &mark) == 0 &&
+	       strcmp(buf_text(&mark), digest) == 0;
 }

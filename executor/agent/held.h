@@ -1,8 +1,8 @@
 /*
- * held.h - what lies here for other steps of a run, made here or brought: how to read it, and which is in place
+ * held.h - what lies here for other steps of a run, made here or brought: how to read it, what is in place
  *
  *   runs/<home>-<run>/
- *       manifests/<digest>   of a parcel whose files lie on this machine; `digest` is the name it is asked for by
+ *       manifests/<digest>   of a parcel whose files lie here; `digest` is the name it is asked for by
  *       placed/<task>        digest of the artifacts of that step which lie here
  *       placed/c<task>       digest of the checkpoint that was brought for that step last
  *       placed/<mark>.lock   whoever puts the files in place holds it

@@ -81,9 +81,8 @@ void offer_set_fini(struct offer_set *set)
 
 static void refuse(struct offer_set *set, const char *digest, bool transient, const char *text)
 {
-	protocol_put_parcel(
-		outbox_control(set->out), FRAME_PARCEL_BACK,
-		&(struct frame_parcel){ .digest = digest, .transient = transient, .text = text });
+	protocol_put_parcel(outbox_control(set->out), FRAME_PARCEL_BACK,
+			    &(struct frame_parcel){ .digest = digest, .transient = transient, .text = text });
 }
 
 static void give_up(struct offer_set *set, struct offer *offer, bool transient, const char *text)
@@ -163,9 +162,9 @@ static int start_making(struct offer_set *set, struct offer *offer, struct err *
 static int open_parcel(struct offer *offer, struct err *err)
 {
 	bool is_checkpoint = offer->get.kind == PROVISION_CHECKPOINT;
-	const char *folder =
-		is_checkpoint ? held_checkpoints(offer->held, offer->get.task, offer->get.path, &offer->arena)
-			      : held_folder(offer->held, offer->get.path, &offer->arena);
+	const char *folder = is_checkpoint ? held_checkpoints(offer->held, offer->get.task, offer->get.path,
+							      &offer->arena)
+					   : held_folder(offer->held, offer->get.path, &offer->arena);
 
 	if (held_get_manifest(offer->held, offer->get.digest, &offer->parcel, err) < 0)
 		return err->code;
@@ -304,7 +303,8 @@ bool offer_pump(struct offer_set *set)
 
 	if (offer == NULL)
 		return false;
-	n = pack_read(&offer->reader, offer->sent, piece, max < PIECE_BYTES ? (size_t)max : PIECE_BYTES, &err);
+	max = max < PIECE_BYTES ? max : PIECE_BYTES;
+	n = pack_read(&offer->reader, offer->sent, piece, (size_t)max, &err);
 	if (n <= 0) {
 		give_up(set, offer, false, n < 0 ? err.text : "it ends too early");
 		return true;

@@ -306,6 +306,109 @@ static void what_can_never_fit_fails_at_once_and_what_does_not_fit_now_waits(voi
 	assert_int_equal(task_at(2)->row.state, TASK_STARTING);
 }
 
+/* What the start at hand is to find in place, but for the source. */
+static const struct spec_provision *provisions_of(struct arena *arena, size_t *count_out)
+{
+	const struct action *start = first(ORDER_START);
+	struct frame frame;
+	struct spec spec;
+
+	assert_int_equal(protocol_next(start->start.frame, start->start.bytes, &frame, NULL), 1);
+	assert_int_equal(protocol_get_spec(&frame, arena, &spec), 0);
+	*count_out = spec.provisions_count;
+	return spec.provisions;
+}
+
+static void left(uint32_t task, uint32_t number, const char *digest)
+{
+	struct event event = { .kind = EVENT_JOURNAL,
+			       .id = { 1, task, number },
+			       .record_type = RECORD_ARTIFACTS,
+			       .journal_end = 10 };
+
+	event.record.artifacts = (struct record_artifacts){ .digest = digest, .bytes = 7, .files = 1 };
+	give(event);
+	assert_int_equal(count(SAVE_ARTIFACT), 1);
+	assert_string_equal(first(SAVE_ARTIFACT)->artifact.worker, "local");
+	exited(task, number, (struct record_exit){ .kind = EXIT_CODE });
+}
+
+static void what_steps_left_is_brought_to_all_that_follow_in_order(void **state)
+{
+	const struct spec_provision *provisions;
+	struct arena arena = { 0 };
+	size_t found;
+
+	(void)state;
+	core_add_run(core, make_run("steps:\n"
+				    "  d: {needs: [c, a], run: x}\n"
+				    "  c: {needs: [b], workdir: sub, artifacts: c, run: x}\n"
+				    "  b: {needs: [a], run: x}\n"
+				    "  a: {workdir: /data, artifacts: [./a/], run: x}\n"
+				    "  other: {artifacts: o, run: x}\n"));
+	connect_and_claim("boot", 1);
+	left(4, 1, "other");
+	left(3, 1, "of-a");
+	provisions = provisions_of(&arena, &found);
+	assert_int_equal(found, 1);
+	assert_string_equal(provisions[0].digest, "of-a");
+	exited(2, 1, (struct record_exit){ .kind = EXIT_CODE });
+	left(1, 1, "of-c");
+	assert_int_equal(first(ORDER_START)->id.task, 0);
+	provisions = provisions_of(&arena, &found);
+	assert_int_equal(found, 2);
+	assert_int_equal(provisions[0].kind, PROVISION_ARTIFACTS);
+	assert_int_equal(provisions[0].task, 3);
+	assert_string_equal(provisions[0].path, "/data");
+	assert_string_equal(provisions[0].name, "a");
+	assert_string_equal(provisions[1].digest, "of-c");
+	/* Its folder is one of this machine: the files go to where they are needed. */
+	assert_string_equal(provisions[1].path, "/x");
+	arena_fini(&arena);
+}
+
+static void what_a_later_step_left_anew_stands_for_both(void **state)
+{
+	const struct spec_provision *provisions;
+	struct arena arena = { 0 };
+	size_t found;
+
+	(void)state;
+	core_add_run(core, make_run("steps:\n"
+				    "  a: {artifacts: [model], run: x}\n"
+				    "  b: {needs: [a], artifacts: [model, more], run: x}\n"
+				    "  c: {needs: [b], run: x}\n"));
+	connect_and_claim("boot", 1);
+	left(0, 1, "first");
+	provisions = provisions_of(&arena, &found);
+	assert_int_equal(found, 1);
+	left(1, 1, "second");
+	provisions = provisions_of(&arena, &found);
+	assert_int_equal(found, 1);
+	assert_string_equal(provisions[0].digest, "second");
+	arena_fini(&arena);
+}
+
+static void an_exit_0_without_its_artifacts_is_a_failure_that_is_retried(void **state)
+{
+	struct record_exit exit = { .kind = EXIT_CODE,
+				    .reason = REASON_ARTIFACTS,
+				    .text = "artifact m: gone" };
+
+	(void)state;
+	core_add_run(core, make_run("steps: {a: {artifacts: m, retry: {max: 1, backoff: 1s}, run: x}}"));
+	connect_and_claim("boot", 1);
+	exited(0, 1, exit);
+	assert_int_equal(task_at(0)->row.state, TASK_RETRYING);
+	assert_string_equal(task_at(0)->row.message,
+			    "it ended well, but did not leave what it was to leave: artifact m: gone");
+	now_ms += 2000;
+	give((struct event){ .kind = EVENT_TICK });
+	exited(0, 2, exit);
+	assert_int_equal(task_at(0)->row.state, TASK_FAILED);
+	assert_int_equal(task_at(0)->row.reason, REASON_ARTIFACTS);
+}
+
 static void an_exit_0_after_a_stop_is_no_success(void **state)
 {
 	(void)state;
@@ -599,6 +702,9 @@ int main(void)
 		TEST(a_checkpoint_that_attempts_die_on_is_quarantined),
 		TEST(failure_ends_what_depends_on_it_and_nothing_else),
 		TEST(what_can_never_fit_fails_at_once_and_what_does_not_fit_now_waits),
+		TEST(what_steps_left_is_brought_to_all_that_follow_in_order),
+		TEST(what_a_later_step_left_anew_stands_for_both),
+		TEST(an_exit_0_without_its_artifacts_is_a_failure_that_is_retried),
 		TEST(an_exit_0_after_a_stop_is_no_success),
 		TEST(a_stop_for_a_time_limit_is_a_failure_that_is_retried),
 		TEST(retry_from_a_step_runs_it_and_what_follows),

@@ -236,7 +236,8 @@ static void artifacts_survive(void **state)
 	struct frame frame;
 
 	(void)state;
-	protocol_put_artifacts(&buf, &(struct record_artifacts){ .digest = "0a", .bytes = 1ULL << 40, .files = 3 });
+	protocol_put_artifacts(&buf,
+			       &(struct record_artifacts){ .digest = "0a", .bytes = 1ULL << 40, .files = 3 });
 	frame = only_frame(&buf);
 	assert_int_equal(frame.type, RECORD_ARTIFACTS);
 	assert_int_equal(protocol_get_artifacts(&frame, &arena, &record), 0);

@@ -134,6 +134,30 @@ static void a_running_task_tells_since_when_and_from_where(void **state)
 			    "from epoch-12.npz");
 }
 
+static void a_start_that_waits_for_files_tells_where_they_lie(void **state)
+{
+	static const struct why_worker two[] = { { .name = "local" },
+						 { .name = "h1", .trouble = "it is off" } };
+	static const bool fetched[] = { true, false, false, false, false };
+	struct artifact_row row = { .digest = "d", .worker = "h1" };
+
+	(void)state;
+	why.workers = two;
+	why.workers_count = 2;
+	extract_succeeded();
+	task_set_left(fixture_task(run, "extract"), &row);
+	fixture_set(run, "train", TASK_SUCCEEDED, REASON_NONE, "");
+	fixture_set(run, "test", TASK_STARTING, REASON_NONE, "");
+	fixture_attempt(run, "test", 1, ATTEMPT_INTENDED);
+	assert_why("test",
+		   "test is being started since 11:59:50 (10.0s) on worker local; it waits for the artifacts"
+		   " of extract, which lie on worker h1: it is off");
+	why.fetched = fetched;
+	assert_why("test",
+		   "test is being started since 11:59:50 (10.0s) on worker local; it has given no sign of"
+		   " life yet");
+}
+
 static void silence_is_told_as_silence(void **state)
 {
 	struct why_worker troubled = workers[0];
@@ -305,6 +329,7 @@ int main(void)
 		TEST(a_ready_task_names_who_holds_the_places),
 		TEST(a_ready_task_names_who_holds_the_resources),
 		TEST(a_running_task_tells_since_when_and_from_where),
+		TEST(a_start_that_waits_for_files_tells_where_they_lie),
 		TEST(silence_is_told_as_silence),
 		TEST(one_out_of_reach_tells_when_it_moves),
 		TEST(a_retry_tells_when_and_at_whose_expense),
