@@ -17,4 +17,5 @@ dist_examplesdigits_DATA = \
 	configs/examples/digits/prepare.py \
 	configs/examples/digits/publish.py \
 	configs/examples/digits/step.py \
-	configs/examples/digits/train.py
+	configs/examples/digits/train.py \
+	configs/examples/digits/workers.yaml

@@ -18,6 +18,7 @@ e2e_stories = \
 	tests/e2e/test_orphan.py \
 	tests/e2e/test_source.py \
 	tests/e2e/test_ssh.py \
+	tests/e2e/test_ssh_demo.py \
 	tests/e2e/test_ssh_faults.py \
 	tests/e2e/test_ssh_survival.py \
 	tests/e2e/test_store_faults.py \

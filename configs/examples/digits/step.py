@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # The folder the step works in is the DAG file's; by hand it is the folder of the scripts.
 BASE = os.path.join(os.getcwd() if "STOKER_RUN" in os.environ else HERE, "work")
 WORK = os.path.join(BASE, RUN)
-PUBLISHED = os.path.join(BASE, "published")
+PUBLISHED = os.environ.get("DIGITS_PUBLISHED") or os.path.join(BASE, "published")
 
 CHECKPOINT_DIR = os.environ.get("STOKER_CHECKPOINT_DIR") or os.path.join(WORK, "checkpoints")
 RESUME_FROM = os.environ.get("STOKER_RESUME_FROM") or None
