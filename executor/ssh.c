@@ -230,6 +230,14 @@ static void on_complaint(void *context, const char *bytes, size_t n)
 			 TEXT("text", last_complaint(ssh)));
 }
 
+static void on_drained(void *context)
+{
+	struct ssh *ssh = context;
+
+	if (ssh->state == SSH_OPEN)
+		link_drained(ssh->transport.link);
+}
+
 static void on_end(void *context, const char *why)
 {
 	struct ssh *ssh = context;
@@ -246,6 +254,7 @@ static void on_end(void *context, const char *why)
 static const struct stream_handler stream_handler = {
 	.on_bytes = on_bytes,
 	.on_complaint = on_complaint,
+	.on_drained = on_drained,
 	.on_end = on_end,
 	.on_closed = on_stream_closed,
 };

@@ -43,6 +43,7 @@ static bool is_closing(const struct ssh_channel *channel)
 static bool take_turn(struct ssh_channel *channel)
 {
 	const struct ssh_sink sink = { on_bytes, on_complaint, channel };
+	uint64_t taken_bytes = ssh_session_taken_bytes(channel->session);
 	struct err err = { .code = ERR_OK };
 	int rc;
 
@@ -52,6 +53,10 @@ static bool take_turn(struct ssh_channel *channel)
 	channel->in_turn = false;
 	if (is_closing(channel))
 		return false;
+	if (rc == 0 && ssh_session_taken_bytes(channel->session) > taken_bytes) {
+		channel->stream.handler->on_drained(channel->stream.context);
+		return !is_closing(channel);
+	}
 	if (rc < 0) {
 		uv_poll_stop(&channel->poll);
 		channel->stream.handler->on_end(channel->stream.context, err.text);

@@ -29,6 +29,7 @@ struct ssh_session {
 	bool heard;	       /* something was received since this was last cleared */
 	bool ended;	       /* nothing will come any more */
 	int end_errno;
+	uint64_t taken_bytes; /* by the system: of the outermost one */
 	bool dead;	/* being freed: talks to nobody */
 	bool stopped;	/* the sink wants no more */
 	bool finishing; /* an end of file is to follow what is queued */
@@ -60,6 +61,13 @@ bool ssh_session_can_rsa(void)
 }
 
 /* --- beneath libssh2 ------------------------------------------------------------------------------------ */
+
+static const struct ssh_session *outermost_of(const struct ssh_session *session)
+{
+	while (session->outer != NULL)
+		session = session->outer;
+	return session;
+}
 
 static struct ssh_session *outermost(struct ssh_session *session)
 {
@@ -149,6 +157,7 @@ static void flush_to_socket(struct ssh_session *session)
 
 		if (n > 0) {
 			queue_take(&session->wire, (size_t)n);
+			session->taken_bytes += (uint64_t)n;
 		} else if (errno != EINTR) {
 			/*
 			 * What it sent before it went away is still to be received: the end is noticed
@@ -531,18 +540,12 @@ static int pull(struct ssh_session *session, const struct ssh_sink *sink, struct
 
 int ssh_session_fd(const struct ssh_session *session)
 {
-	while (session->outer != NULL)
-		session = session->outer;
-	return session->fd;
+	return outermost_of(session)->fd;
 }
 
 bool ssh_session_wants_write(const struct ssh_session *session)
 {
-	bool more = session->more;
-
-	while (session->outer != NULL)
-		session = session->outer;
-	return more || queue_bytes(&session->wire) > 0;
+	return session->more || queue_bytes(&outermost_of(session)->wire) > 0;
 }
 
 int ssh_session_turn(struct ssh_session *session, const struct ssh_sink *sink, struct err *err)
@@ -583,6 +586,11 @@ size_t ssh_session_queued_bytes(const struct ssh_session *session)
 	for (; session != NULL; session = session->outer)
 		bytes += queue_bytes(&session->wire);
 	return bytes;
+}
+
+uint64_t ssh_session_taken_bytes(const struct ssh_session *session)
+{
+	return outermost_of(session)->taken_bytes;
 }
 
 void ssh_session_finish(struct ssh_session *session)

@@ -124,6 +124,9 @@ void ssh_session_send(struct ssh_session *session, const uint8_t *bytes, size_t 
 /* Given to ssh_session_send and not yet taken by the system. */
 size_t ssh_session_queued_bytes(const struct ssh_session *session);
 
+/* What the system took of this connection so far, as it goes over the wire: to see whether it took more. */
+uint64_t ssh_session_taken_bytes(const struct ssh_session *session);
+
 /* The command's stdin ends behind what was sent. */
 void ssh_session_finish(struct ssh_session *session);
 

@@ -70,6 +70,11 @@ void link_received(struct link *link, const uint8_t *bytes, size_t n)
 	buf_clear(&link->in);
 }
 
+void link_drained(struct link *link)
+{
+	(void)link;
+}
+
 void link_broken(struct link *link, enum fault fault, const char *why)
 {
 	printf("broken fault=%s by='%s' why='%s'\n", fault_names[fault], ssh_describe(link->transport), why);
