@@ -356,6 +356,28 @@ void hostkey_name(const struct hostkey_place *place, struct buf *out)
 		put_name(out, place->host, place->port);
 }
 
+static void take_first(void *context, const struct entry *entry)
+{
+	struct buf *key = context;
+
+	if (key->bytes == 0)
+		buf_append(key, entry->key, entry->key_bytes);
+}
+
+int hostkey_first(const char *file, struct buf *key_out, struct err *err)
+{
+	const struct hostkey_place place = { .files = &file, .files_count = 1, .host = "" };
+	autobuf struct buf key = { 0 };
+	int rc = each_entry(&place, take_first, &key, err);
+
+	if (rc < 0)
+		return rc;
+	if (key.bytes == 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no key in %s", file);
+	buf_append(key_out, key.data, key.bytes);
+	return 0;
+}
+
 static bool ends_with_newline(int fd)
 {
 	struct stat st;

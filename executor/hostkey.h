@@ -63,6 +63,9 @@ int hostkey_types(const struct hostkey_place *place, char types[HOSTKEY_TYPES_BY
 /* "host", "[host]:2222" or the alias: the name of a line for it. */
 void hostkey_name(const struct hostkey_place *place, struct buf *out);
 
+/* Appends the key of the first line of `file` that can be read; ERR_NOT_FOUND when there is none. */
+int hostkey_first(const char *file, struct buf *key_out, struct err *err);
+
 /* Appends a line for the host to `file`, which is made, with its folder, where it is not there. */
 int hostkey_add(const char *file, const struct hostkey_place *place, const uint8_t *key, size_t n,
 		struct err *err);

@@ -11,11 +11,13 @@ libexecutor_a_SOURCES = \
 	executor/intake.c executor/intake.h \
 	executor/link.c executor/link.h \
 	executor/local.c executor/local.h \
+	executor/openssh.c executor/openssh.h \
 	executor/protocol.c executor/protocol.h \
 	executor/queue.h \
 	executor/ssh.c executor/ssh.h \
 	executor/ssh_channel.c executor/ssh_channel.h \
 	executor/ssh_dial.c executor/ssh_dial.h \
+	executor/ssh_program.c executor/ssh_program.h \
 	executor/ssh_resolve.c executor/ssh_resolve.h \
 	executor/ssh_session.c executor/ssh_session.h \
 	executor/ssh_target.c executor/ssh_target.h \

@@ -13,6 +13,7 @@
 #include "common/scope.h"
 #include "executor/boot.h"
 #include "executor/link.h"
+#include "executor/openssh.h"
 #include "executor/ssh_channel.h"
 
 enum {
@@ -54,6 +55,7 @@ struct ssh {
 	struct boot boot;
 	size_t upload_left; /* when it was last looked at */
 	bool uploaded;
+	bool by_program; /* the stream is the ssh program */
 	char complaint[COMPLAINT_BYTES];
 	size_t complaint_bytes;
 	enum fault fault;
@@ -131,8 +133,24 @@ static const char *last_complaint(struct ssh *ssh)
 
 static void on_boot_late(uv_timer_t *timer);
 
+/* True when it was ssh itself that failed, and not what it was to run. */
+static bool blame_program(struct ssh *ssh)
+{
+	autobuf struct buf why = { 0 };
+	enum fault fault;
+
+	ssh->complaint[ssh->complaint_bytes] = '\0';
+	if (!ssh->by_program || ssh->boot.heard_bytes > 0 ||
+	    !openssh_judge(ssh->target, ssh->complaint, &fault, &why))
+		return false;
+	break_down(ssh, fault, buf_text(&why));
+	return true;
+}
+
 static void give_up_boot(struct ssh *ssh, bool late)
 {
+	if (blame_program(ssh))
+		return;
 	boot_give_up(&ssh->boot, late, last_complaint(ssh));
 	break_down(ssh, ssh->boot.fault, ssh->boot.why);
 }
@@ -259,12 +277,26 @@ static const struct stream_handler stream_handler = {
 	.on_closed = on_stream_closed,
 };
 
-static void boot_over(struct ssh *ssh, struct stream *stream)
+static void boot_over(struct ssh *ssh, struct stream *stream, int64_t limit_ms)
 {
 	ssh->stream = stream;
 	ssh->handles++;
 	ssh_move(ssh, SSH_BOOTING, ssh->description);
-	uv_timer_start(&ssh->timer, on_boot_late, SSH_BOOT_MS, 0);
+	uv_timer_start(&ssh->timer, on_boot_late, (uint64_t)limit_ms, 0);
+}
+
+static void boot_by_program(struct ssh *ssh, const struct ssh_dial_result *result)
+{
+	const struct ssh_target *target = ssh->target;
+	autobuf struct buf command = { 0 };
+
+	snprintf(ssh->description, sizeof ssh->description, "openssh: %s", result->reason);
+	boot_command(&ssh->boot, &command);
+	ssh->by_program = true;
+	boot_over(ssh,
+		  openssh_new(ssh->loop, target, result->jump[0] == '\0' ? NULL : result->jump,
+			      buf_text(&command), &stream_handler, ssh),
+		  target->connect_timeout_ms + SSH_LOGIN_MS + SSH_BOOT_MS);
 }
 
 /* --- the beginning -------------------------------------------------------------------------------------- */
@@ -282,11 +314,10 @@ static void on_dialed(uv_async_t *async)
 	case SSH_DIAL_CONNECTED:
 		snprintf(ssh->description, sizeof ssh->description, "libssh2 %s (%s)", ssh_session_library(),
 			 result.facts.ciphers);
-		boot_over(ssh, ssh_channel_new(ssh->loop, result.session, &stream_handler, ssh));
+		boot_over(ssh, ssh_channel_new(ssh->loop, result.session, &stream_handler, ssh), SSH_BOOT_MS);
 		break;
 	case SSH_DIAL_OPENSSH:
-		snprintf(ssh->description, sizeof ssh->description, "openssh: %s", result.reason);
-		break_down(ssh, FAULT_CONFIG, "openssh is still to come");
+		boot_by_program(ssh, &result);
 		break;
 	default:
 		break_down(ssh, result.fault, result.why);
@@ -325,7 +356,7 @@ static void ssh_open(struct transport *transport)
 
 	ssh_move(ssh, SSH_DIALING, "wanted");
 	ssh->complaint_bytes = 0;
-	ssh->uploaded = false;
+	ssh->uploaded = ssh->by_program = false;
 	uv_async_init(ssh->loop, &ssh->dialed, on_dialed);
 	uv_timer_init(ssh->loop, &ssh->timer);
 	ssh->dialed.data = ssh->timer.data = ssh;

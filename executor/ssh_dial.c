@@ -21,6 +21,8 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/scope.h"
+#include "executor/openssh.h"
+#include "executor/ssh_program.h"
 #include "executor/ssh_resolve.h"
 
 enum {
@@ -36,8 +38,9 @@ struct ssh_dial {
 	struct arena arena;
 	struct ssh_target *target;
 	const char *command;
-	int cancel_fd;
+	int cancel_fd; /* -1: none */
 	struct ssh_dial_result result;
+	struct ssh_stranger met; /* whose key was seen last; without key when it is past that */
 
 	pthread_mutex_t mutex; /* of what follows */
 	uv_async_t *async;     /* NULL: given up */
@@ -62,7 +65,7 @@ __attribute__((format(printf, 3, 4))) static int fail(struct ssh_dial *dial, enu
 /* With libssh2 it cannot be done, for this reason: with openssh, or not at all. */
 static int need_openssh(struct ssh_dial *dial, enum fault fault, const char *reason)
 {
-	if (dial->target->choice == SSH_AUTO && ssh_is_installed()) {
+	if (dial->target->choice != SSH_LIBSSH2 && ssh_program_is_installed()) {
 		dial->result.outcome = SSH_DIAL_OPENSSH;
 		snprintf(dial->result.reason, sizeof dial->result.reason, "%s", reason);
 		return -1;
@@ -283,6 +286,20 @@ static void order_types(const char *known, struct buf *out)
 	}
 }
 
+static void keep_met(struct ssh_dial *dial, const struct hostkey_place *place, const uint8_t *key, size_t n,
+		     const struct hostkey_finding *found)
+{
+	struct ssh_stranger *met = &dial->met;
+	autobuf struct buf name = { 0 };
+
+	hostkey_name(place, &name);
+	snprintf(met->host, sizeof met->host, "%s", buf_text(&name));
+	snprintf(met->file, sizeof met->file, "%s", place->files_count > 0 ? place->files[0] : "");
+	met->finding = *found;
+	met->key_bytes = n <= sizeof met->key ? n : 0;
+	memcpy(met->key, key, met->key_bytes);
+}
+
 static int greet(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
 		 const struct ssh_wait *wait)
 {
@@ -302,6 +319,7 @@ static int greet(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_
 	key = ssh_session_hostkey(session, &n);
 	if (hostkey_check(&place, key, n, &found, &err) < 0)
 		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	keep_met(dial, &place, key, n, &found);
 	snprintf(dial->result.facts.host_key, sizeof dial->result.facts.host_key, "%s %s", found.type,
 		 found.fingerprint);
 	if (found.answer != HOSTKEY_KNOWN)
@@ -384,6 +402,7 @@ static struct ssh_session *dial_jump(struct ssh_dial *dial, const struct ssh_hos
 	session = ssh_session_new(fd);
 	wait = login_wait(dial);
 	if (greet(dial, jump, session, &wait) == 0 && login(dial, jump, session, &wait) == 0) {
+		dial->met.key_bytes = 0;
 		wait.until_ms = clock_mono_ms() + dial->target->connect_timeout_ms;
 		if (ssh_session_tunnel(session, host->host, host->port, &wait, &err) == 0)
 			return ssh_session_through(session);
@@ -395,6 +414,42 @@ static struct ssh_session *dial_jump(struct ssh_dial *dial, const struct ssh_hos
 	return NULL;
 }
 
+/* Where it is, and through what: with `jump` filled in when there is one. */
+static int find_host(struct ssh_dial *dial, struct ssh_host *host, struct ssh_host *jump)
+{
+	struct err err;
+
+	if (ssh_resolve(&dial->arena, dial->target, dial->cancel_fd, host, &err) < 0)
+		return fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_CONFIG, "%s", err.text);
+	describe_host(host, dial->result.facts.host, sizeof dial->result.facts.host);
+	if (host->jump != NULL)
+		snprintf(dial->result.jump, sizeof dial->result.jump, "%s", host->jump);
+	if (host->jump != NULL && host->openssh_reason == NULL) {
+		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, dial->cancel_fd, jump, &err) < 0)
+			return fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_CONFIG,
+				    "the jump host: %s", err.text);
+		host->openssh_reason = jump->openssh_reason;
+	}
+	if (dial->target->choice == SSH_OPENSSH)
+		return need_openssh(dial, FAULT_CONFIG, "it is set");
+	if (host->openssh_reason != NULL)
+		return need_openssh(dial, FAULT_CONFIG, host->openssh_reason);
+	return 0;
+}
+
+/* A session with nothing said yet; NULL: it failed. */
+static struct ssh_session *reach_host(struct ssh_dial *dial, const struct ssh_host *host,
+				      const struct ssh_host *jump)
+{
+	int fd;
+
+	if (host->jump != NULL)
+		return dial_jump(dial, jump, host);
+	if (connect_host(dial, host, &fd) < 0)
+		return NULL;
+	return ssh_session_new(fd);
+}
+
 static int dial_host(struct ssh_dial *dial)
 {
 	struct ssh_dial_result *result = &dial->result;
@@ -402,29 +457,12 @@ static int dial_host(struct ssh_dial *dial)
 	struct ssh_host host, jump;
 	struct ssh_wait wait;
 	struct err err;
-	int fd;
 
-	if (ssh_resolve(&dial->arena, dial->target, &host, &err) < 0)
-		return fail(dial, FAULT_CONFIG, "%s", err.text);
-	describe_host(&host, result->facts.host, sizeof result->facts.host);
-	if (host.jump != NULL && host.openssh_reason == NULL) {
-		if (ssh_resolve_jump(&dial->arena, dial->target, host.jump, &jump, &err) < 0)
-			return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
-		host.openssh_reason = jump.openssh_reason;
-	}
-	if (dial->target->choice == SSH_OPENSSH)
-		return need_openssh(dial, FAULT_CONFIG, "it is set");
-	if (host.openssh_reason != NULL)
-		return need_openssh(dial, FAULT_CONFIG, host.openssh_reason);
-	if (host.jump != NULL) {
-		session = dial_jump(dial, &jump, &host);
-		if (session == NULL)
-			return -1;
-	} else {
-		if (connect_host(dial, &host, &fd) < 0)
-			return -1;
-		session = ssh_session_new(fd);
-	}
+	if (find_host(dial, &host, &jump) < 0)
+		return -1;
+	session = reach_host(dial, &host, &jump);
+	if (session == NULL)
+		return -1;
 	wait = login_wait(dial);
 	if (greet(dial, &host, session, &wait) < 0 || login(dial, &host, session, &wait) < 0) {
 		ssh_session_free(session);
@@ -628,10 +666,10 @@ static int look(struct ssh_dial *dial, struct ssh_look *out)
 	struct ssh_host *jump = arena_alloc(&dial->arena, sizeof *jump);
 	struct err err;
 
-	if (ssh_resolve(&dial->arena, dial->target, host, &err) < 0)
+	if (ssh_resolve(&dial->arena, dial->target, -1, host, &err) < 0)
 		return fail(dial, FAULT_CONFIG, "%s", err.text);
 	if (host->jump != NULL && host->openssh_reason == NULL) {
-		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, jump, &err) < 0)
+		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, -1, jump, &err) < 0)
 			return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
 		host->openssh_reason = jump->openssh_reason;
 	}
@@ -670,4 +708,90 @@ int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct s
 			       "only ssh itself can connect to it (%s): accept its key with `ssh %s`",
 			       dial.result.reason, dial.target->destination);
 	return err_set(err, ERR_IO, "%s", dial.result.why);
+}
+
+/* --- who is it? ----------------------------------------------------------------------------------------- */
+
+/* The key as the ssh program sees it, for hosts that libssh2 cannot speak with. */
+static int meet_by_program(struct ssh_dial *dial, const struct ssh_target *target,
+			   const struct ssh_host *host)
+{
+	struct hostkey_place place = place_of(host);
+	autobuf struct buf key = { 0 };
+	struct hostkey_finding found;
+	enum fault fault;
+	struct err err;
+
+	if (openssh_meet(target, host->jump, &key, &fault, &err) < 0)
+		return fail(dial, fault, "%s", err.text);
+	if (hostkey_check(&place, key.data, key.bytes, &found, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "%s", err.text);
+	keep_met(dial, &place, key.data, key.bytes, &found);
+	return 0;
+}
+
+/* Whatever key the host has is taken there, so one that is not known is the jump host's. */
+static void meet_all_by_program(struct ssh_dial *dial, const struct ssh_host *host)
+{
+	struct ssh_target target = *dial->target;
+	struct ssh_host jump;
+	struct err err;
+
+	if (meet_by_program(dial, &target, host) == 0 || host->jump == NULL ||
+	    strchr(host->jump, ',') != NULL)
+		return;
+	if (dial->result.fault != FAULT_HOSTKEY_UNKNOWN && dial->result.fault != FAULT_HOSTKEY_CHANGED)
+		return;
+	target.destination = host->jump;
+	target.jump = NULL;
+	if (ssh_resolve_jump(&dial->arena, &target, host->jump, dial->cancel_fd, &jump, &err) == 0)
+		meet_by_program(dial, &target, &jump);
+}
+
+static void meet(struct ssh_dial *dial)
+{
+	struct ssh_host host, jump;
+	struct ssh_session *session;
+	struct ssh_wait wait;
+
+	if (find_host(dial, &host, &jump) == 0) {
+		session = reach_host(dial, &host, &jump);
+		wait = login_wait(dial);
+		if (session != NULL)
+			greet(dial, &host, session, &wait);
+		ssh_session_free(session);
+	}
+	if (dial->result.outcome == SSH_DIAL_OPENSSH)
+		meet_all_by_program(dial, &host);
+}
+
+int ssh_dial_meet(const struct ssh_target *target, struct ssh_stranger *stranger_out, enum fault *fault_out,
+		  struct err *err)
+{
+	struct ssh_dial dial = { .cancel_fd = -1 };
+	int rc = 0;
+
+	arena_init(&dial.arena);
+	dial.target = ssh_target_copy(&dial.arena, target);
+	meet(&dial);
+	if (dial.met.key_bytes == 0) {
+		*fault_out = dial.result.fault;
+		rc = err_set(err, fault_needs_person(dial.result.fault) ? ERR_INVALID : ERR_IO, "%s",
+			     dial.result.why);
+	} else {
+		*stranger_out = dial.met;
+	}
+	arena_fini(&dial.arena);
+	return rc;
+}
+
+int ssh_dial_trust(const struct ssh_stranger *stranger, struct err *err)
+{
+	/* Its name has the port in it already, as an alias has. */
+	const struct hostkey_place place = { .host = stranger->host, .alias = stranger->host };
+
+	if (stranger->file[0] == '\0')
+		return err_set(err, ERR_INVALID,
+			       "there is no file to add it to: ssh's UserKnownHostsFile is 'none'");
+	return hostkey_add(stranger->file, &place, stranger->key, stranger->key_bytes, err);
 }

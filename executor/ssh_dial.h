@@ -37,12 +37,22 @@ struct ssh_facts {
 	char ciphers[120];
 };
 
+/* A host by the key that it shows, known or not: enough to show it and to add it. */
+struct ssh_stranger {
+	char host[256];			/* as known_hosts names it: "gpu1.lan", "[gpu1.lan]:2222" */
+	char file[512];			/* where to add it; "": no such file is configured */
+	struct hostkey_finding finding; /* what is known of it, the key's type and fingerprint */
+	uint8_t key[4096];
+	size_t key_bytes;
+};
+
 struct ssh_dial_result {
 	enum ssh_dial_outcome outcome;
 	struct ssh_session *session;
 	enum fault fault;
 	char why[1000];
 	char reason[200];
+	char jump[512]; /* OPENSSH: what it is reached through, as ssh names it; "": nothing */
 	struct ssh_facts facts;
 };
 
@@ -81,5 +91,16 @@ struct ssh_look {
  */
 int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct ssh_look *look_out,
 		  enum fault *fault_out, struct err *err);
+
+/*
+ * Asks the target who it is, without logging in to it. Blocks, within the limits of a dial. Of a host behind
+ * a jump host that is not trusted itself, it is the jump host that is answered with: trust that one, then
+ * ask again. 0, or negative when no key was seen: `fault_out` and `err` say why.
+ */
+int ssh_dial_meet(const struct ssh_target *target, struct ssh_stranger *stranger_out, enum fault *fault_out,
+		  struct err *err);
+
+/* Adds its key to the file that ssh would add it to. */
+int ssh_dial_trust(const struct ssh_stranger *stranger, struct err *err);
 
 #endif

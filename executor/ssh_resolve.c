@@ -1,12 +1,6 @@
 #include "executor/ssh_resolve.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pwd.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/scope.h"
-
-extern char **environ;
+#include "executor/ssh_program.h"
 
 enum { PORT_DEFAULT = 22, PASSWD_BYTES = 4096, COMPLAINT_BYTES = 512 };
 
@@ -82,130 +74,33 @@ int ssh_destination_parse(struct arena *arena, const char *text, struct ssh_dest
 	return 0;
 }
 
-/* --- running ssh -G ------------------------------------------------------------------------------------- */
+/* --- asking ssh ----------------------------------------------------------------------------------------- */
 
-bool ssh_is_installed(void)
+/* Its answer, or why there is none. */
+static int judge_answer(const struct ssh_program_end *end, struct buf *complaint, struct err *err)
 {
-	const char *path = getenv("PATH");
-	char file[1024];
+	char *text = (char *)complaint->data;
 
-	if (path == NULL)
-		path = "/usr/bin:/bin";
-	for (const char *end; path != NULL; path = end == NULL ? NULL : end + 1) {
-		end = strchr(path, ':');
-		snprintf(file, sizeof file, "%.*s/ssh",
-			 (int)(end == NULL ? strlen(path) : (size_t)(end - path)), path);
-		if (access(file, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* A child in a session of its own (it asks nobody anything), with its output in two pipes. */
-static int spawn_ssh(char **argv, const int out[2], const int complaint[2], pid_t *pid_out)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t signals;
-	int rc;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-	posix_spawn_file_actions_adddup2(&actions, complaint[1], 2);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes,
-				 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-	sigemptyset(&signals);
-	posix_spawnattr_setsigmask(&attributes, &signals);
-	sigaddset(&signals, SIGPIPE);
-	posix_spawnattr_setsigdefault(&attributes, &signals);
-	rc = posix_spawnp(pid_out, argv[0], &actions, &attributes, argv, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
-
-/* Appends what is there; false at the end of the pipe. */
-static bool read_some(int fd, struct buf *out)
-{
-	char bytes[4096];
-	ssize_t n = read(fd, bytes, sizeof bytes);
-
-	if (n > 0)
-		buf_append(out, bytes, (size_t)n);
-	return n > 0 || (n < 0 && errno == EINTR);
-}
-
-/* Until both pipes end: 0, or ERR_LIMIT. */
-static int gather(int out_fd, int complaint_fd, struct buf *out, struct buf *complaint, struct err *err)
-{
-	struct pollfd fds[2] = { { .fd = out_fd, .events = POLLIN },
-				 { .fd = complaint_fd, .events = POLLIN } };
-	struct buf *bufs[2] = { out, complaint };
-	int64_t until_ms = clock_mono_ms() + SSH_RESOLVE_MS;
-
-	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		int64_t left_ms = until_ms - clock_mono_ms();
-		int ready = left_ms <= 0 ? 0 : poll(fds, 2, (int)left_ms);
-
-		if (ready < 0 && errno != EINTR)
-			return err_errno(err, "wait for ssh -G");
-		if (ready == 0)
-			return err_set(err, ERR_LIMIT,
-				       "ssh -G did not answer in %d s: does 'Match exec' in the ssh "
-				       "configuration run"
-				       " a command that hangs?",
-				       SSH_RESOLVE_MS / 1000);
-		for (int i = 0; i < 2 && ready > 0; i++)
-			if (fds[i].fd >= 0 && fds[i].revents != 0 && !read_some(fds[i].fd, bufs[i]))
-				fds[i].fd = -1;
-	}
-	return 0;
-}
-
-static int run_ssh(char **argv, struct buf *out, struct buf *complaint, struct err *err)
-{
-	int out_pipe[2] = { -1, -1 }, complaint_pipe[2] = { -1, -1 };
-	int rc = 0, status = 0;
-	pid_t pid = -1;
-
-	if (pipe2(out_pipe, O_CLOEXEC) < 0 || pipe2(complaint_pipe, O_CLOEXEC) < 0) {
-		rc = err_errno(err, "make a pipe for ssh -G");
-	} else {
-		errno = spawn_ssh(argv, out_pipe, complaint_pipe, &pid);
-		if (errno != 0)
-			rc = err_errno(err, "run ssh -G");
-	}
-	for (int i = 0; i < 2; i++)
-		if ((i == 0 ? out_pipe : complaint_pipe)[1] >= 0)
-			close((i == 0 ? out_pipe : complaint_pipe)[1]);
-	if (rc == 0)
-		rc = gather(out_pipe[0], complaint_pipe[0], out, complaint, err);
-	if (pid > 0) {
-		if (rc < 0)
-			kill(-pid, SIGKILL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
-	for (int i = 0; i < 2; i++)
-		if ((i == 0 ? out_pipe : complaint_pipe)[0] >= 0)
-			close((i == 0 ? out_pipe : complaint_pipe)[0]);
-	if (rc == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-		char *text = (char *)complaint->data;
-
-		if (text != NULL)
-			text[strcspn(text, "\r\n")] = '\0';
-		rc = err_set(err, ERR_INVALID, "ssh -G refuses it: %.300s",
-			     text == NULL || text[0] == '\0' ? "it says nothing" : text);
-	}
-	return rc;
+	if (end->cancelled)
+		return err_set(err, ERR_BUSY, "given up");
+	if (end->too_late)
+		return err_set(err, ERR_LIMIT,
+			       "ssh -G did not answer in %d s: does 'Match exec' in the ssh configuration run"
+			       " a command that hangs?",
+			       SSH_RESOLVE_MS / 1000);
+	if (WIFEXITED(end->status) && WEXITSTATUS(end->status) == 0)
+		return 0;
+	if (text != NULL)
+		text[strcspn(text, "\r\n")] = '\0';
+	return err_set(err, ERR_INVALID, "ssh -G refuses it: %.300s",
+		       text == NULL || text[0] == '\0' ? "it says nothing" : text);
 }
 
 static int ask_ssh(struct arena *arena, const struct ssh_target *target,
-		   const struct ssh_destination *destination, struct buf *out, struct err *err)
+		   const struct ssh_destination *destination, int cancel_fd, struct buf *out, struct err *err)
 {
 	autobuf struct buf complaint = { .limit_bytes = COMPLAINT_BYTES };
+	struct ssh_program_end end;
 	const char *argv[12];
 	size_t n = 0;
 
@@ -227,7 +122,9 @@ static int ask_ssh(struct arena *arena, const struct ssh_target *target,
 	argv[n++] = destination->host;
 	argv[n] = NULL;
 	out->limit_bytes = SSH_ANSWER_BYTES_MAX;
-	return run_ssh((char **)(void *)argv, out, &complaint, err);
+	if (ssh_program_run(argv, SSH_RESOLVE_MS, cancel_fd, out, &complaint, &end, err) < 0)
+		return err->code;
+	return judge_answer(&end, &complaint, err);
 }
 
 /* --- its answer ----------------------------------------------------------------------------------------- */
@@ -306,6 +203,7 @@ static bool is_none(const char *value)
 /* What the answer says beside the fields of a host. */
 struct raw {
 	struct ssh_words identities;
+	struct ssh_words known_hosts; /* the machine's, which come after the user's */
 	const char *agent;
 	bool has_agent;
 	const char *proxy_command;
@@ -344,14 +242,12 @@ static void take_line(struct arena *arena, struct ssh_host *host, struct raw *ra
 	else if (strcmp(key, "identityagent") == 0) {
 		raw->agent = value;
 		raw->has_agent = true;
-	} else if (strcmp(key, "userknownhostsfile") == 0) {
-		size_t before = host->known_hosts.count;
-
+	} else if (strcmp(key, "userknownhostsfile") == 0)
 		add_words(arena, &host->known_hosts, value);
-		if (host->known_hosts.count > before)
-			host->own_known_hosts = host->known_hosts.words[before];
-	} else if (strcmp(key, "globalknownhostsfile") == 0)
-		add_words(arena, &host->known_hosts, value);
+	else if (strcmp(key, "globalknownhostsfile") == 0)
+		add_words(arena, &raw->known_hosts, value);
+	else if (strcmp(key, "gssapiauthentication") == 0)
+		host->gssapi = strcmp(value, "yes") == 0;
 	else if (strcmp(key, "proxyjump") == 0 && !is_none(value))
 		host->jump = value;
 	else if (strcmp(key, "proxycommand") == 0 && !is_none(value))
@@ -402,6 +298,8 @@ int ssh_resolve_answer(struct arena *arena, const char *answer, const struct ssh
 		return err_set(err, ERR_INVALID, "ssh -G names no host or no user");
 	for (size_t i = 0; i < raw.identities.count; i++)
 		add_word(&host.identities, expand(arena, raw.identities.words[i], &host, &self));
+	for (size_t i = 0; i < raw.known_hosts.count; i++)
+		add_word(&host.known_hosts, raw.known_hosts.words[i]);
 	host.agent = agent_of(arena, &raw, &host, &self);
 	if (raw.proxy_command != NULL && host.jump == NULL && host.openssh_reason == NULL)
 		host.openssh_reason = "ProxyCommand";
@@ -450,7 +348,7 @@ static bool are_defaults(const struct ssh_words *identities)
 }
 
 static int resolve(struct arena *arena, const struct ssh_target *target, const char *destination_text,
-		   struct ssh_host *host_out, struct err *err)
+		   int cancel_fd, struct ssh_host *host_out, struct err *err)
 {
 	struct self self = find_self(arena);
 	struct ssh_destination destination;
@@ -460,8 +358,8 @@ static int resolve(struct arena *arena, const struct ssh_target *target, const c
 
 	if (rc < 0)
 		return rc;
-	if (ssh_is_installed()) {
-		rc = ask_ssh(arena, target, &destination, &answer, err);
+	if (ssh_program_is_installed()) {
+		rc = ask_ssh(arena, target, &destination, cancel_fd, &answer, err);
 		if (rc < 0)
 			return rc;
 		text = buf_text(&answer);
@@ -475,19 +373,18 @@ static int resolve(struct arena *arena, const struct ssh_target *target, const c
 	if (target->known_hosts != NULL) {
 		host_out->known_hosts.count = 0;
 		add_word(&host_out->known_hosts, expand(arena, target->known_hosts, host_out, &self));
-		host_out->own_known_hosts = host_out->known_hosts.words[0];
 	}
-	if (host_out->own_known_hosts != NULL && strcmp(host_out->own_known_hosts, "/dev/null") == 0)
-		host_out->own_known_hosts = NULL;
+	if (host_out->known_hosts.count > 0 && strcmp(host_out->known_hosts.words[0], "/dev/null") != 0)
+		host_out->own_known_hosts = host_out->known_hosts.words[0];
 	return 0;
 }
 
-int ssh_resolve(struct arena *arena, const struct ssh_target *target, struct ssh_host *host_out,
-		struct err *err)
+int ssh_resolve(struct arena *arena, const struct ssh_target *target, int cancel_fd,
+		struct ssh_host *host_out, struct err *err)
 {
 	struct ssh_host host;
 	struct self self = find_self(arena);
-	int rc = resolve(arena, target, target->destination, &host, err);
+	int rc = resolve(arena, target, target->destination, cancel_fd, &host, err);
 
 	if (rc < 0)
 		return rc;
@@ -508,12 +405,12 @@ int ssh_resolve(struct arena *arena, const struct ssh_target *target, struct ssh
 	return 0;
 }
 
-int ssh_resolve_jump(struct arena *arena, const struct ssh_target *target, const char *jump,
+int ssh_resolve_jump(struct arena *arena, const struct ssh_target *target, const char *jump, int cancel_fd,
 		     struct ssh_host *host_out, struct err *err)
 {
 	struct ssh_host host;
 	struct self self = find_self(arena);
-	int rc = resolve(arena, target, jump, &host, err);
+	int rc = resolve(arena, target, jump, cancel_fd, &host, err);
 
 	if (rc < 0)
 		return rc;

@@ -7,7 +7,7 @@
  *
  * Ownership: everything is in the arena.
  * Errors:    ERR_INVALID: what was configured makes no sense, to ssh or to us; ERR_LIMIT: ssh did not
- *            answer in time.
+ *            answer in time; ERR_BUSY: `cancel_fd` (-1: none) became readable.
  */
 #ifndef EXECUTOR_SSH_RESOLVE_H
 #define EXECUTOR_SSH_RESOLVE_H
@@ -38,6 +38,7 @@ struct ssh_host {
 	const char *agent;	     /* socket of the ssh-agent; NULL: none */
 	struct ssh_words known_hosts;
 	const char *own_known_hosts; /* of these the one that new hosts are added to; NULL: none */
+	bool gssapi;		     /* it may be used */
 	const char *jump;	    /* ProxyJump: one host or several, "a,b"; NULL: none */
 	const char *openssh_reason; /* NULL, or what is asked for that libssh2 cannot do */
 	int address_family;	    /* AF_UNSPEC, AF_INET, AF_INET6 */
@@ -57,14 +58,11 @@ struct ssh_destination {
 int ssh_destination_parse(struct arena *arena, const char *text, struct ssh_destination *out,
 			  struct err *err);
 
-/* True when the ssh program is there. */
-bool ssh_is_installed(void);
-
-int ssh_resolve(struct arena *arena, const struct ssh_target *target, struct ssh_host *host_out,
-		struct err *err);
+int ssh_resolve(struct arena *arena, const struct ssh_target *target, int cancel_fd,
+		struct ssh_host *host_out, struct err *err);
 
 /* The same for the one host that it is to be reached through, of which the target only knows the name. */
-int ssh_resolve_jump(struct arena *arena, const struct ssh_target *target, const char *jump,
+int ssh_resolve_jump(struct arena *arena, const struct ssh_target *target, const char *jump, int cancel_fd,
 		     struct ssh_host *host_out, struct err *err);
 
 /*

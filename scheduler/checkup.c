@@ -14,6 +14,7 @@
 #include "executor/link.h"
 #include "executor/local.h"
 #include "executor/ssh.h"
+#include "executor/ssh_program.h"
 #include "executor/ssh_resolve.h"
 #include "scheduler/engine.h"
 #include "scheduler/listing.h"
@@ -103,7 +104,7 @@ static void tell_settings(struct checkup *checkup)
 static const char *describe_stage(const struct checkup *checkup, enum stage stage, char text[700])
 {
 	const struct ssh_facts *facts = ssh_facts(checkup->transport);
-	const char *by = ssh_is_installed() ? "as `ssh -G` resolves it"
+	const char *by = ssh_program_is_installed() ? "as `ssh -G` resolves it"
 					    : "ssh is not installed, so as the settings say";
 
 	text[0] = '\0';

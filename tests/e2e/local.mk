@@ -21,6 +21,7 @@ e2e_stories = \
 	tests/e2e/test_ssh_demo.py \
 	tests/e2e/test_ssh_faults.py \
 	tests/e2e/test_ssh_survival.py \
+	tests/e2e/test_ssh_transport.py \
 	tests/e2e/test_store_faults.py \
 	tests/e2e/test_workers.py
 TESTS += $(e2e_stories)

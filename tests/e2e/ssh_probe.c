@@ -85,6 +85,27 @@ void link_broken(struct link *link, enum fault fault, const char *why)
 	}
 }
 
+/* Says who the host is; with `trust` it is believed. */
+static int meet(const struct ssh_target *target, bool trust)
+{
+	static const char *const answers[] = { "unknown", "known", "changed", "revoked" };
+	struct ssh_stranger stranger;
+	struct err err;
+	enum fault fault;
+
+	if (ssh_dial_meet(target, &stranger, &fault, &err) < 0) {
+		printf("failed fault=%s why='%s'\n", fault_names[fault], err.text);
+		return 1;
+	}
+	printf("met host=%s %s key='%s %s' file=%s\n", stranger.host, answers[stranger.finding.answer],
+	       stranger.finding.type, stranger.finding.fingerprint, stranger.file);
+	if (trust && ssh_dial_trust(&stranger, &err) < 0) {
+		printf("failed why='%s'\n", err.text);
+		return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -93,7 +114,8 @@ int main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'F' },   { "known-hosts", required_argument, NULL, 'k' },
 		{ "identity", required_argument, NULL, 'i' }, { "transport", required_argument, NULL, 't' },
 		{ "timeout", required_argument, NULL, 'T' },  { "rounds", required_argument, NULL, 'n' },
-		{ "verbose", no_argument, NULL, 'v' },	      { NULL, 0, NULL, 0 },
+		{ "verbose", no_argument, NULL, 'v' },	      { "meet", no_argument, NULL, 'm' },
+		{ "trust", no_argument, NULL, 'M' },	      { NULL, 0, NULL, 0 },
 	};
 	const char *identities[16], *agent = NULL;
 	struct ssh_target target = { .identities = identities };
@@ -101,7 +123,7 @@ int main(int argc, char **argv)
 	struct deploy deploy;
 	struct err err;
 	uv_loop_t loop;
-	int option;
+	int option, meeting = 0;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
@@ -138,6 +160,10 @@ int main(int argc, char **argv)
 		case 'n':
 			link.rounds = atoi(optarg);
 			break;
+		case 'm':
+		case 'M':
+			meeting = option;
+			break;
 		case 'v':
 			log_open(NULL, LOG_DEBUG, false);
 			break;
@@ -145,16 +171,19 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind + 1 != argc || agent == NULL) {
+	if (optind + 1 == argc)
+		target.destination = argv[optind];
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (meeting != 0 && target.destination != NULL)
+		return meet(&target, meeting == 'M');
+	if (target.destination == NULL || agent == NULL) {
 		fprintf(stderr, "usage: ssh_probe --agent FILE [OPTION]... DESTINATION\n");
 		return 2;
 	}
-	target.destination = argv[optind];
 	if (deploy_find(&deploy, agent, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 2;
 	}
-	setvbuf(stdout, NULL, _IOLBF, 0);
 	uv_loop_init(&loop);
 	link.transport = ssh_new(&loop, &target, &deploy);
 	link.transport->link = &link;
