@@ -15,12 +15,16 @@ libexecutor_a_SOURCES = \
 	executor/protocol.c executor/protocol.h \
 	executor/queue.h \
 	executor/ssh.c executor/ssh.h \
+	executor/ssh_agent.c executor/ssh_agent.h \
 	executor/ssh_channel.c executor/ssh_channel.h \
 	executor/ssh_dial.c executor/ssh_dial.h \
+	executor/ssh_keyfile.c executor/ssh_keyfile.h \
+	executor/ssh_login.c executor/ssh_login.h \
 	executor/ssh_program.c executor/ssh_program.h \
 	executor/ssh_resolve.c executor/ssh_resolve.h \
 	executor/ssh_session.c executor/ssh_session.h \
 	executor/ssh_target.c executor/ssh_target.h \
+	executor/ssh_wire.h \
 	executor/stream.h \
 	executor/transport.h
 

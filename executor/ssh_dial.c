@@ -22,6 +22,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "executor/openssh.h"
+#include "executor/ssh_login.h"
 #include "executor/ssh_program.h"
 #include "executor/ssh_resolve.h"
 
@@ -72,7 +73,9 @@ static int need_openssh(struct ssh_dial *dial, enum fault fault, const char *rea
 	}
 	return fail(dial, fault, "libssh2 %s cannot connect to it (%s): %s", ssh_session_library(), reason,
 		    dial->target->choice == SSH_LIBSSH2 ? "set 'transport: auto' or 'openssh'"
-							: "install the ssh program (openssh-client)");
+		    : fault == FAULT_AUTH
+			    ? "install the ssh program (openssh-client), or use a plain ed25519 key"
+			    : "install the ssh program (openssh-client)");
 }
 
 /* --- connecting ----------------------------------------------------------------------------------------- */
@@ -329,50 +332,23 @@ static int greet(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_
 
 /* --- logging in ----------------------------------------------------------------------------------------- */
 
-/* 1: in, 0: try the next one, negative: it is over. */
-static int try_file(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
-		    const char *path, const struct ssh_wait *wait, struct buf *tried)
-{
-	struct err err = { 0 };
-	int rc;
-
-	if (access(path, R_OK) < 0) {
-		if (host->identities_named || errno != ENOENT)
-			buf_printf(tried, "; %s: %s", path, strerror(errno));
-		return 0;
-	}
-	rc = ssh_session_login_file(session, host->user, path, wait, &err);
-	if (rc == 0) {
-		snprintf(dial->result.facts.key, sizeof dial->result.facts.key, "%s", path);
-		return 1;
-	}
-	if (rc == ERR_DENIED || rc == ERR_INVALID) {
-		buf_printf(tried, "; %s: %s", path, err.text);
-		return 0;
-	}
-	return fail(dial, rc == ERR_BUSY ? FAULT_BROKEN : FAULT_AUTH, "log in as %s at %s: %s%s", host->user,
-		    host->host, err.text, buf_text(tried));
-}
-
 static int login(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
 		 const struct ssh_wait *wait)
 {
-	autobuf struct buf methods = { 0 }, tried = { 0 };
 	struct err err;
 
-	if (ssh_session_methods(session, host->user, wait, &methods, &err) < 0)
-		return fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_AUTH, "log in as %s at %s: %s",
-			    host->user, host->host, err.text);
-	if (methods.bytes == 0)
+	switch (ssh_login(session, host, wait, dial->result.facts.key, &err)) {
+	case 0:
 		return 0;
-	for (size_t i = 0; i < host->identities.count; i++) {
-		int rc = try_file(dial, host, session, host->identities.words[i], wait, &tried);
-
-		if (rc != 0)
-			return rc < 0 ? -1 : 0;
+	case ERR_VERSION:
+		return need_openssh(dial, FAULT_AUTH, err.text);
+	case ERR_DENIED:
+		return fail(dial, FAULT_AUTH, "%s", err.text);
+	case ERR_LIMIT:
+		return fail(dial, FAULT_UNREACHABLE, "%s", err.text);
+	default:
+		return fail(dial, FAULT_BROKEN, "%s", err.text);
 	}
-	return fail(dial, FAULT_AUTH, "%s lets %s in with none of our keys (it takes: %s)%s", host->host,
-		    host->user, buf_text(&methods), buf_text(&tried));
 }
 
 /* --- the whole way -------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <libssh2.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "executor/queue.h"
+#include "executor/ssh_wire.h"
 
 enum { FREE_TRIES = 1000, VERSION_WITH_RSA_SHA2 = 0x010b00 };
 
@@ -44,8 +46,12 @@ struct ssh_session {
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 
+/* A thread that still connects when the process ends must not find its cryptography gone. */
 static void init_library(void)
 {
+#ifdef OPENSSL_INIT_NO_ATEXIT
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+#endif
 	if (libssh2_init(0) != 0)
 		abort();
 }
@@ -441,30 +447,16 @@ static int open_channel(struct ssh_session *session, const char *type, const str
 	return 0;
 }
 
-static void put_u32(struct buf *out, uint32_t value)
-{
-	const uint8_t bytes[4] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
-				   (uint8_t)value };
-
-	buf_append(out, bytes, sizeof bytes);
-}
-
-static void put_string(struct buf *out, const char *text)
-{
-	put_u32(out, (uint32_t)strlen(text));
-	buf_append_text(out, text);
-}
-
 /* RFC 4254, section 7.2. libssh2's own function for it knows no other window than its default. */
 int ssh_session_tunnel(struct ssh_session *session, const char *host, int port, const struct ssh_wait *wait,
 		       struct err *err)
 {
 	autobuf struct buf message = { 0 };
 
-	put_string(&message, host);
-	put_u32(&message, (uint32_t)port);
-	put_string(&message, "127.0.0.1");
-	put_u32(&message, 22);
+	ssh_wire_put_string(&message, host, strlen(host));
+	ssh_wire_put_u32(&message, (size_t)port);
+	ssh_wire_put_string(&message, "127.0.0.1", 9);
+	ssh_wire_put_u32(&message, 22);
 	return open_channel(session, "direct-tcpip", &message, wait, err);
 }
 

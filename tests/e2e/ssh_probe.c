@@ -85,6 +85,15 @@ void link_broken(struct link *link, enum fault fault, const char *why)
 	}
 }
 
+static void on_close_due(uv_timer_t *timer)
+{
+	struct link *link = timer->data;
+
+	if (link->rounds > 0)
+		link->transport->ops->close(link->transport, true);
+	uv_close((uv_handle_t *)timer, NULL);
+}
+
 /* Says who the host is; with `trust` it is believed. */
 static int meet(const struct ssh_target *target, bool trust)
 {
@@ -115,7 +124,8 @@ int main(int argc, char **argv)
 		{ "identity", required_argument, NULL, 'i' }, { "transport", required_argument, NULL, 't' },
 		{ "timeout", required_argument, NULL, 'T' },  { "rounds", required_argument, NULL, 'n' },
 		{ "verbose", no_argument, NULL, 'v' },	      { "meet", no_argument, NULL, 'm' },
-		{ "trust", no_argument, NULL, 'M' },	      { NULL, 0, NULL, 0 },
+		{ "trust", no_argument, NULL, 'M' },	      { "close-after", required_argument, NULL, 'c' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *identities[16], *agent = NULL;
 	struct ssh_target target = { .identities = identities };
@@ -123,7 +133,8 @@ int main(int argc, char **argv)
 	struct deploy deploy;
 	struct err err;
 	uv_loop_t loop;
-	int option, meeting = 0;
+	int option, meeting = 0, close_after_ms = -1;
+	uv_timer_t closer;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
@@ -160,6 +171,9 @@ int main(int argc, char **argv)
 		case 'n':
 			link.rounds = atoi(optarg);
 			break;
+		case 'c':
+			close_after_ms = atoi(optarg);
+			break;
 		case 'm':
 		case 'M':
 			meeting = option;
@@ -189,6 +203,11 @@ int main(int argc, char **argv)
 	link.transport->link = &link;
 	link.opened_ms = clock_mono_ms();
 	link.transport->ops->open(link.transport);
+	if (close_after_ms >= 0) {
+		uv_timer_init(&loop, &closer);
+		closer.data = &link;
+		uv_timer_start(&closer, on_close_due, (uint64_t)close_after_ms, 0);
+	}
 	uv_run(&loop, UV_RUN_DEFAULT);
 	link.transport->ops->free(link.transport);
 	uv_loop_close(&loop);

@@ -3,10 +3,12 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
+import time
 
-from lab import NO_NAMESPACES, PATH, Lab, command, tool
-from lib import STOKER, Sandbox, Skip, check, equal, has, main, story
+from lab import NO_NAMESPACES, PATH, Lab, Part, command, tool
+from lib import SLOW, STOKER, Process, Sandbox, Skip, check, equal, has, main, story, wait_for
 
 BUILD = os.path.dirname(STOKER)
 AGENT = os.path.join(BUILD, "stoker-agent")
@@ -35,9 +37,9 @@ class Said:
 
 
 def probe(lab, destination, *options, config=None, env=None, agent=AGENT, code=0, path=PATH):
-    words = [*lab.prefix, PROBE, "--agent", agent, "--config", config or lab.ssh_config, *options, destination]
+    words = [*lab.prefix, "/usr/bin/env", f"PATH={path}", PROBE, "--agent", agent, "--config", config or lab.ssh_config, *options, destination]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False,
-                          env={**lab.box.env, "PATH": path, **(env or {})})
+                          env={**lab.box.env, "PATH": PATH, **(env or {})})
     text = done.stdout.decode(errors="replace")
     check(code is None or done.returncode == code, f"status {done.returncode} of {shlex.join(words)}:\n{text}")
     return Said(text)
@@ -73,6 +75,145 @@ def meeting(box: Sandbox):
         equal(said["fault"], "hostkey_changed", f"the fault: {said}")
         has(said["why"], host.fingerprint, "the key that it shows")
         has(probe(lab, "h1", *options, "--meet").text, "changed", "what is said of it")
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+class KeyAgent:
+    """An ssh-agent of the story's own, in the foreground, that holds these keys."""
+
+    def __init__(self, lab, *keys):
+        self.socket = os.path.join(lab.path, f"agent{len(lab.parts)}")
+        self.part = Part(lab, "sh", "-c", f"{tool('ssh-agent')} -D -a '{self.socket}' >/dev/null & echo $!; cat; kill -9 $!")
+        self.process = Process(int(self.part.answer()[0]))
+        wait_for(lambda: os.path.exists(self.socket), "ssh-agent listens")
+        for key in keys:
+            self.add(key)
+
+    def add(self, key, passphrase="", *options):
+        """ssh-add takes a passphrase from a program only."""
+        ask = self.socket + ".ask"
+        with open(ask, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\necho '{passphrase}'\n")
+        os.chmod(ask, 0o700)
+        env = {"PATH": PATH, "SSH_AUTH_SOCK": self.socket, "SSH_ASKPASS": ask, "SSH_ASKPASS_REQUIRE": "force"}
+        done = subprocess.run([tool("ssh-add"), "-q", *options, key], env=env, stdin=subprocess.DEVNULL, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        equal(done.returncode, 0, f"ssh-add: {done.stdout.decode()}")
+
+    def close(self):
+        self.part.close()
+
+
+def libssh2_can_rsa(said):
+    """Whether the one at hand (which the probe names) signs as servers of today ask for."""
+    version = re.search(r"libssh2 (\d+)\.(\d+)", said.text)
+    return (int(version[1]), int(version[2])) >= (1, 11)
+
+
+KINDS = {"ed25519": [], "ecdsa": ["-b", "256"], "ecdsa384": ["-b", "384"], "pem": ["-b", "256", "-m", "PEM"],
+         "rsa": ["-b", "2048"]}
+
+
+def make_keys(lab):
+    paths = {}
+    for name, options in KINDS.items():
+        kind = {"pem": "ecdsa", "ecdsa384": "ecdsa"}.get(name, name)
+        paths[name] = os.path.join(lab.path, f"key_{name}")
+        command("ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-C", f"lab {name}", "-f", paths[name])
+    return paths
+
+
+@story("a key of each kind lets us in, from its file and by ssh-agent; RSA by whoever can")
+def keys(box: Sandbox):
+    need_probe()
+    lab = Lab(box, 1)
+    host = lab["h1"]
+    paths = make_keys(lab)
+    host.authorize(*paths.values())
+    bare = os.path.join(lab.path, "bare")
+    with open(bare, "w", encoding="ascii") as file:
+        file.write(f"Host h1\n HostName {host.address}\n Port {host.port}\n User {host.user}\n IdentityFile none\n"
+                   f" UserKnownHostsFile {lab.known_hosts}\n GlobalKnownHostsFile /dev/null\n")
+    can_rsa = libssh2_can_rsa(probe(lab, "h1", "--identity", paths["ed25519"]))
+    for name, path in paths.items():
+        said = probe(lab, "h1", "--identity", path)
+        opened = said.one("opened")
+        able = name != "rsa" or can_rsa
+        has(opened["by"], "libssh2" if able else "openssh: the key", f"what carries {name}")
+        if able:
+            equal(opened["key"], path, "the key that let us in")
+        agent = KeyAgent(lab, path)
+        said = probe(lab, "h1", config=bare, env={"SSH_AUTH_SOCK": agent.socket})
+        has(said.one("opened")["by"], "libssh2" if able else "openssh: the key", f"what carries {name} of an agent")
+        if able:
+            has(said.one("opened")["key"], "by ssh-agent", "the key that let us in")
+        agent.close()
+        if not able:
+            said = probe(lab, "h1", "--identity", path, "--transport", "libssh2", code=1).one("broken")
+            equal(said["fault"], "auth", "the fault")
+            has(said["why"], "is RSA", "why not by libssh2")
+            has(said["why"], "transport: auto", "what helps")
+            lonely = {"HOME": lab.path}
+            said = probe(lab, f"{host.user}@{host.address}:{host.port}", "--known-hosts", lab.known_hosts,
+                         "--identity", path, env=lonely, path="/nonexistent", code=1).one("broken")
+            has(said["why"], "install the ssh program", "what helps where there is no ssh")
+    # RSA goes first to the agent and is passed over for a key that libssh2 can use.
+    agent = KeyAgent(lab, paths["rsa"], paths["ecdsa"])
+    opened = probe(lab, "h1", config=bare, env={"SSH_AUTH_SOCK": agent.socket}).one("opened")
+    has(opened["by"], "libssh2", "what carries it")
+
+
+@story("encrypted keys are for ssh-agent, and each key that was not taken is named with the reason")
+def reasons(box: Sandbox):
+    need_probe()
+    lab = Lab(box, 1)
+    encrypted = lab.make_key(os.path.join(lab.path, "encrypted"), passphrase="secret")
+    pem = os.path.join(lab.path, "pem")
+    command("ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "secret", "-C", "pem", "-f", pem)
+    other = lab.make_key(os.path.join(lab.path, "other"))
+    garbage = os.path.join(lab.path, "garbage")
+    with open(garbage, "w", encoding="ascii") as file:
+        file.write("no key at all\n")
+    lab["h1"].authorize(encrypted, pem)
+    names = [encrypted, pem, other, garbage, os.path.join(lab.path, "missing")]
+    options = [word for name in names for word in ("--identity", name)]
+    broken = probe(lab, "h1", *options, code=1).one("broken")
+    equal(broken["fault"], "auth", "the fault")
+    for part in (f"{encrypted} is encrypted: put it into ssh-agent", f"{pem} is encrypted", f"{other}: ",
+                 f"{garbage}: it is no private key", "missing: No such file"):
+        has(broken["why"], part, "why none would do")
+    for path in (encrypted, pem):
+        agent = KeyAgent(lab)
+        agent.add(path, "secret")
+        lab.write_ssh_config(IdentityAgent=agent.socket)
+        opened = probe(lab, "h1", "--identity", path).one("opened")
+        has(opened["key"], path, "the key")
+        has(opened["key"], "by ssh-agent", "the key")
+        # Named by its public half, as people do who keep the other half in the agent only.
+        opened = probe(lab, "h1", "--identity", path + ".pub").one("opened")
+        has(opened["key"], "by ssh-agent", "the key")
+        agent.close()
+    said = probe(lab, "h1", "--identity", encrypted, code=1).one("broken")
+    has(said["why"], "ssh-agent at", "what is said about an agent that is gone")
+
+
+@story("an ssh-agent that hangs holds up nobody for long, and no exit")
+def hanging_agent(box: Sandbox):
+    need_probe()
+    lab = Lab(box, 1)
+    agent = KeyAgent(lab, lab.key)
+    lab.write_ssh_config(IdentityAgent=agent.socket)
+    has(probe(lab, "h1").one("opened")["key"], "by ssh-agent", "the key")
+    agent.process.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    equal(probe(lab, "h1").one("opened")["key"], lab.key, "the key")
+    check(time.monotonic() - began < 15 * SLOW, "it does not take long")
+    began = time.monotonic()
+    said = probe(lab, "h1", "--close-after", "1000", code=1)
+    equal(said.one("broken")["why"], "closed", "why it ended")
+    check(time.monotonic() - began < 4 * SLOW, "closing does not wait for the agent")
 
 
 if __name__ == "__main__":
