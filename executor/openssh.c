@@ -48,7 +48,7 @@ static void add_options(struct words *words, const struct ssh_target *target, bo
 		"BatchMode=yes",      "ConnectionAttempts=1", "ControlMaster=no",  "ControlPath=none",
 		"ForwardAgent=no",    "ForwardX11=no",	      "RequestTTY=no",	   "PermitLocalCommand=no",
 		"RemoteCommand=none", "UpdateHostKeys=no",    "AddKeysToAgent=no", "Tunnel=no",
-		"LogLevel=ERROR",     "EscapeChar=none",      "VisualHostKey=no",
+		"LogLevel=INFO",      "EscapeChar=none",      "VisualHostKey=no",
 	};
 
 	add(words, "-T");
@@ -122,7 +122,7 @@ static void add_jump(struct words *words, const struct ssh_target *target, const
 	if (last != NULL)
 		add_option(&inner, arena_printf(words->arena, "ProxyJump=%.*s", (int)(last - jump), jump));
 	add_destination(&inner, last == NULL ? jump : last + 1);
-	buf_append_text(&command, "ProxyCommand=exec ssh -W '[%h]:%p'");
+	buf_append_text(&command, "ProxyCommand=ssh -W '[%h]:%p'");
 	for (size_t i = 0; i < inner.count; i++) {
 		buf_append_byte(&command, ' ');
 		quote(&command, inner.words[i]);

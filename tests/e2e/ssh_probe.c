@@ -37,11 +37,11 @@ static void greet(struct link *link)
 
 void link_opened(struct link *link)
 {
-	printf("opened by='%s' host=%s address=%s host_key='%s' key='%s' uploaded=%d ms=%d\n",
+	printf("opened by='%s' host=%s address=%s jump=%s host_key='%s' key='%s' uploaded=%d ms=%d\n",
 	       ssh_describe(link->transport), ssh_facts(link->transport)->host,
-	       ssh_facts(link->transport)->address, ssh_facts(link->transport)->host_key,
-	       ssh_facts(link->transport)->key, ssh_uploaded(link->transport),
-	       (int)(clock_mono_ms() - link->opened_ms));
+	       ssh_facts(link->transport)->address, ssh_facts(link->transport)->jump,
+	       ssh_facts(link->transport)->host_key, ssh_facts(link->transport)->key,
+	       ssh_uploaded(link->transport), (int)(clock_mono_ms() - link->opened_ms));
 	greet(link);
 }
 
@@ -118,13 +118,20 @@ static int meet(const struct ssh_target *target, bool trust)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "agent", required_argument, NULL, 'a' },    { "worker", required_argument, NULL, 'w' },
-		{ "root", required_argument, NULL, 'r' },     { "jump", required_argument, NULL, 'j' },
-		{ "config", required_argument, NULL, 'F' },   { "known-hosts", required_argument, NULL, 'k' },
-		{ "identity", required_argument, NULL, 'i' }, { "transport", required_argument, NULL, 't' },
-		{ "timeout", required_argument, NULL, 'T' },  { "rounds", required_argument, NULL, 'n' },
-		{ "verbose", no_argument, NULL, 'v' },	      { "meet", no_argument, NULL, 'm' },
-		{ "trust", no_argument, NULL, 'M' },	      { "close-after", required_argument, NULL, 'c' },
+		{ "agent", required_argument, NULL, 'a' },
+		{ "worker", required_argument, NULL, 'w' },
+		{ "root", required_argument, NULL, 'r' },
+		{ "jump", required_argument, NULL, 'j' },
+		{ "config", required_argument, NULL, 'F' },
+		{ "known-hosts", required_argument, NULL, 'k' },
+		{ "identity", required_argument, NULL, 'i' },
+		{ "transport", required_argument, NULL, 't' },
+		{ "timeout", required_argument, NULL, 'T' },
+		{ "rounds", required_argument, NULL, 'n' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "meet", no_argument, NULL, 'm' },
+		{ "trust", no_argument, NULL, 'M' },
+		{ "close-after", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *identities[16], *agent = NULL;

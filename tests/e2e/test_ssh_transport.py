@@ -37,7 +37,8 @@ class Said:
 
 
 def probe(lab, destination, *options, config=None, env=None, agent=AGENT, code=0, path=PATH):
-    words = [*lab.prefix, "/usr/bin/env", f"PATH={path}", PROBE, "--agent", agent, "--config", config or lab.ssh_config, *options, destination]
+    words = [*lab.prefix, "/usr/bin/env", f"PATH={path}", PROBE, "--agent", agent, "--config", config or lab.ssh_config,
+             *options, destination]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False,
                           env={**lab.box.env, "PATH": PATH, **(env or {})})
     text = done.stdout.decode(errors="replace")
@@ -214,6 +215,125 @@ def hanging_agent(box: Sandbox):
     said = probe(lab, "h1", "--close-after", "1000", code=1)
     equal(said.one("broken")["why"], "closed", "why it ended")
     check(time.monotonic() - began < 4 * SLOW, "closing does not wait for the agent")
+
+
+# --- the way there ----------------------------------------------------------------------------------------------------
+
+
+@story("behind a jump host: by our settings and by ssh's configuration, by either carrier, and by a ProxyCommand")
+def jumps(box: Sandbox):
+    need_probe()
+    if NO_NAMESPACES:
+        raise Skip(NO_NAMESPACES)
+    lab = Lab(box, 1)
+    inner = lab.add("inner", hidden=True)
+    lab.make_jump_host(lab["h1"])
+    seen = {inner.address: "inner", lab["h1"].address: "h1"}
+
+    def go(*options, config=None, code=0):
+        return probe(lab, "inner", *options, config=config, code=code)
+
+    equal(go("--timeout", "2000", code=1).one("broken")["fault"], "unreachable", "the direct way")
+    for by in ("auto", "openssh"):
+        for jump in ("h1", f"{lab['h1'].user}@{lab['h1'].address}:22"):
+            options = ["--jump", jump, "--transport", by, "--identity", lab.key, "--known-hosts", lab.known_hosts]
+            has(go(*options).one("opened")["by"], "libssh2" if by == "auto" else "openssh: it is set", "what carries it")
+    with open(lab.ssh_config, encoding="ascii") as file:
+        plain = file.read()
+
+    def configure(lines):
+        with open(lab.ssh_config, "w", encoding="ascii") as file:
+            file.write(f"Host inner\n {lines}\n{plain}")
+
+    configure("ProxyJump h1")
+    equal(go().one("opened")["jump"], f"{lab['h1'].user}@{lab['h1'].address}:22", "the jump host")
+    has(go("--transport", "openssh").one("opened")["by"], "openssh", "what carries it")
+    equal(go("--jump", "none", "--timeout", "2000", code=1).one("broken")["fault"], "unreachable", "without the jump")
+    configure(f"ProxyCommand ssh -F {lab.ssh_config} -W %h:%p h1")
+    equal(go().one("opened")["by"], "openssh: ProxyCommand", "what carries it")
+    configure("ProxyJump h1,h1")
+    equal(go().one("opened")["by"], "openssh: several jump hosts", "what carries it")
+
+    # Who is a stranger, is told.
+    configure("ProxyJump h1")
+    for by in ("auto", "openssh"):
+        known = os.path.join(lab.path, f"fresh-{by}")
+        for name in ("h1", "inner"):
+            said = go("--known-hosts", known, "--transport", by, code=1).one("broken")
+            equal(said["fault"], "hostkey_unknown", f"the fault: {said}")
+            met = go("--known-hosts", known, "--transport", by, "--trust").one("met")
+            equal(seen[met["host"]], name, "whose key is shown")
+        go("--known-hosts", known, "--transport", by)
+
+    # And one that lets nobody through.
+    lab["h1"].configure(AllowTcpForwarding="no")
+    lab["h1"].restart_sshd()
+    for by in ("auto", "openssh"):
+        said = go("--transport", by, code=1).one("broken")
+        equal(said["fault"], "unreachable", f"the fault: {said}")
+        has(said["why"], "jump host", "what is said")
+
+
+@story("known_hosts: hashed names, wildcards, other types of key, revoked ones, and lines that are garbage")
+def known(box: Sandbox):
+    need_probe()
+    lab = Lab(box, 1)
+    host = lab["h1"]
+    lines = {"hashed": None, "wildcard": f"{lab.place(host)[:-1]}?", "garbage": "garbage"}
+    for name, pattern in lines.items():
+        with open(lab.known_hosts, "w", encoding="ascii") as file:
+            if name == "garbage":
+                file.write("what is this\n@unknown x y z\n|1|zz|zz ssh-ed25519 AAAA\n\0\0\n")
+            file.write(f"{pattern if name == 'wildcard' else lab.place(host)} {host.host_key}\n")
+        if name == "hashed":
+            command("ssh-keygen", "-H", "-f", lab.known_hosts)
+        probe(lab, "h1")
+    with open(lab.known_hosts, "a", encoding="ascii") as file:
+        file.write(f"@revoked * {host.host_key}\n")
+    for by in ("auto", "openssh"):
+        said = probe(lab, "h1", "--transport", by, code=1).one("broken")
+        equal(said["fault"], "hostkey_revoked", f"the fault: {said}")
+    # The host has keys of two types, and the one that is known is not the one that is liked best.
+    other = os.path.join(host.etc, "other_key")
+    command("ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-C", "other", "-f", other)
+    with open(os.path.join(host.etc, "sshd_config"), "a", encoding="ascii") as file:
+        file.write(f"HostKey {host.inside(other)}\n")
+    host.restart_sshd()
+    with open(other + ".pub", encoding="ascii") as file:
+        ecdsa = " ".join(file.read().split()[:2])
+    for key in (ecdsa, host.host_key):
+        with open(lab.known_hosts, "w", encoding="ascii") as file:
+            file.write(f"{lab.place(host)} {key}\n")
+        has(probe(lab, "h1").one("opened")["host_key"], key.split()[0], "the key that was asked for")
+
+
+@story("a host that has nothing but an RSA key; a certificate instead of a key")
+def old_and_new(box: Sandbox):
+    need_probe()
+    lab = Lab(box, 1)
+    host = lab["h1"]
+    can_rsa = libssh2_can_rsa(probe(lab, "h1"))
+    host.make_host_key("rsa")
+    host.restart_sshd()
+    lab.know(host)
+    by = probe(lab, "h1").one("opened")["by"]
+    has(by, "libssh2" if can_rsa else "openssh: no algorithm in common", "what carries it")
+    probe(lab, "h1", "--meet")
+    host.make_host_key()
+    authority = lab.make_key(os.path.join(lab.path, "authority"))
+    key = lab.make_key(os.path.join(lab.path, "certified"))
+    command("ssh-keygen", "-q", "-s", authority, "-I", "lab", "-n", host.user, key + ".pub")
+    host.authorize()
+    host.write(os.path.join(host.etc, "authority.pub"), command("cat", authority + ".pub"))
+    host.configure(TrustedUserCAKeys=host.inside(os.path.join(host.etc, "authority.pub")))
+    host.restart_sshd()
+    lab.know(host)
+    has(probe(lab, "h1", "--identity", key).one("opened")["by"], "certificate", "what carries it")
+    said = probe(lab, "h1", code=1).one("broken")
+    equal(said["fault"], "auth", "without it")
+    with open(lab.ssh_config, "a", encoding="ascii") as file:
+        file.write(f"  CertificateFile {key}-cert.pub\n")
+    has(probe(lab, "h1", "--identity", key).one("opened")["by"], "openssh: CertificateFile", "what carries it")
 
 
 if __name__ == "__main__":
