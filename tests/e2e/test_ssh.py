@@ -102,6 +102,11 @@ def over_there(box: Sandbox):
     two_workers(box)
 
 
+@story("the same over the ssh program")
+def by_openssh(box: Sandbox):
+    two_workers(box, transport="openssh")
+
+
 # --- one connection, one agent ----------------------------------------------------------------------------------------
 
 
@@ -122,6 +127,11 @@ def second_run(box, **settings):
 @story("a second run sends no agent again")
 def sent_once(box: Sandbox):
     second_run(box)
+
+
+@story("nor does it over the ssh program")
+def sent_once_by_openssh(box: Sandbox):
+    second_run(box, transport="openssh")
 
 
 @story("an agent that was damaged on the way, or half written by somebody who died, is replaced")

@@ -171,6 +171,20 @@ def cuts(box: Sandbox):
     training.check_undisturbed()
 
 
+@story("the ssh program killed, its host out of reach for a while: the training goes on, and its log is whole")
+def cuts_by_openssh(box: Sandbox):
+    training = Training(box, settings={"transport": "openssh"})
+    for way, seconds in (("session", 0), ("link", 2), ("agent", 0), ("frozen", 1), ("scheduler", 1), ("server", 2)):
+        WAYS[way](training, seconds)
+        print(f"# {way}; the log went on after {training.goes_on():.1f} s", flush=True)
+    children = [process for process in box.processes() if process.program == "ssh"]
+    equal(len(children), 1, f"ssh programs: {children}")
+    children[0].signal(signal.SIGKILL)
+    training.goes_on()
+    training.finish()
+    training.check_undisturbed()
+
+
 # --- a reboot ---------------------------------------------------------------------------------------------------------
 
 
