@@ -1,10 +1,11 @@
 """`artifacts`: what a step leaves is there for the steps that need it, wherever they run."""
 
+import datetime
 import glob
 import os
 
 from lab import NO_NAMESPACES, SHARED, Lab
-from lib import Sandbox, Skip, check, equal, has, main, story, wait_for
+from lib import QUICK, Sandbox, Skip, check, equal, has, is_sanitized, main, story, wait_for
 
 
 class Story:
@@ -166,6 +167,67 @@ def cut(box: Sandbox):
     for name in ("made", "used"):
         with open(os.path.join(it.lab.shared, name), encoding="ascii") as file:
             equal(file.read(), "x\n", name)
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def peak_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
+def part_of(paths):
+    return sum(os.path.getsize(path) for path in paths if path.endswith(".part"))
+
+
+@story("a gigabyte is under way and others start and stop beside it without delay; canceled, it goes on from there")
+def gigabyte(box: Sandbox):
+    links = 30
+    it = Story(box, f"""\
+  make: {{worker: h1, artifacts: [big], run: truncate -s 1G big}}
+  gate: {{run: '{wait_there("go")}'}}
+  gate1: {{run: '{wait_there("go1")}'}}
+  gate2: {{run: '{wait_there("go2")}'}}
+  use: {{needs: [make, gate], worker: h2, run: 'test $(stat -c %s big) = 1073741824'}}
+  too: {{needs: [make, gate], worker: h2, run: 'test $(stat -c %s big) = 1073741824'}}
+""" + "".join(f"  h{host}-{i}: {{needs: [{f'gate{host}' if i == 0 else f'h{host}-{i - 1}'}], worker: h{host},"
+              " run: exit 0}\n" for host in (1, 2) for i in range(links)) + f"""\
+  stopped: {{worker: h2, grace: 60s, run: 'trap "date +%s%N >SHARED/stopped; exit 0" TERM; {wait_there("never")}'}}
+""")
+    box.wait_state("a/1", "succeeded", "make")
+    it.touch("go")
+    for name, host, paths in (("from h1", 1, it.fetched), ("to h2", 2, lambda: it.parcels("h2"))):
+        wait_for(lambda: part_of(paths()) > 0, f"it to be on its way {name}", 300)
+        it.touch(f"go{host}")
+        box.wait_state("a/1", "succeeded", f"h{host}-{links - 1}", timeout=300)
+        check(part_of(paths()) > 0, "these steps ran while it was under way")
+    box.wait_running("a/1", "stopped")
+    peak = peak_kib(it.stoker.popen.pid)
+    cancel = box.start("cancel", "a/1")
+    wait_for(lambda: it.there("stopped"), "the step to be stopped", 60)
+    check(part_of(it.parcels("h2")) > 0, "it was still under way")
+    it.ends(130)
+    equal(cancel.wait(), 0, "the exit status of cancel")
+    gaps = []
+    for host in (1, 2):
+        times = [box.attempts("a/1", f"h{host}-{i}")[-1] for i in range(links)]
+        gaps += [moment(after["started"]) - moment(before["ended"]) for before, after in zip(times, times[1:])]
+    events = box.json("events", "a/1", "-n", "1000")["events"]
+    asked = [moment(event["at"]) for event in events if event["kind"] == "run.cancel_requested"]
+    with open(os.path.join(it.lab.shared, "stopped"), encoding="ascii") as file:
+        gaps.append(int(file.read()) / 1e9 - asked[0])
+    check(sorted(gaps)[len(gaps) * 9 // 10] < 0.25, f"starts and stops took {sorted(gaps)}")
+    check(is_sanitized() or peak < 64 << 10, f"stoker took {peak} KiB")
+    before = part_of(it.parcels("h2"))
+    check(before > 0, "what had come is kept")
+    if QUICK:
+        return
+    it.touch("never")
+    box.stoker("retry", "a/1", code=0, timeout=300)
+    equal([box.attempts("a/1", task)[-1]["state"] for task in ("make", "use", "too")], ["succeeded"] * 3, "the steps")
+    equal(len(box.attempts("a/1", "make")), 1, "attempts of the one that made it")
 
 
 @story("the host that has them is rebooted in the middle: the rest comes when it is back")
