@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from agentclient import LEASE_GRANT, Parcel, alive, supervisor_of, tell, wait_for, with_variable
+from agentclient import LEASE_GRANT, Parcel, supervisor_of, tell, wait_for, with_variable
 
 ONE = (1, 1, 1)
 
@@ -68,14 +68,13 @@ def a_renewed_lease_runs_on_and_one_that_is_not_stops_the_step(world):
 
 def it_runs_out_with_nobody_connected(world):
     agent = world.agent()
-    leased(agent)
+    leased(agent, lease=3000)
     agent.grants = False
-    pids = with_variable(cookie(agent))
     granted = wall() - clock() + agent.asks[-1]
     agent.kill()
-    assert pids and all(alive(pid) for pid in pids)
     wait_for(lambda: with_variable(cookie(agent)) == [], "the end of the step")
-    assert last_beat(agent) >= granted + 1000, (last_beat(agent), granted)
+    # It lived on for about its lease; on a busy machine its last sign of life is a while before its end.
+    assert last_beat(agent) >= granted + 1500, (last_beat(agent), granted)
     wait_for(lambda: os.path.exists(os.path.join(agent.folder(ONE), "exit")), "its exit record")
     again = world.agent()
     again.claim(1, epoch=2)
