@@ -2,6 +2,7 @@ noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
 	common/arena.c common/arena.h \
 	common/buf.c common/buf.h \
+	common/calendar.c common/calendar.h \
 	common/clock.c common/clock.h \
 	common/digest.c common/digest.h \
 	common/err.c common/err.h \
@@ -13,4 +14,6 @@ libcommon_a_SOURCES = \
 	common/parcel.c common/parcel.h \
 	common/rng.h \
 	common/scope.h \
-	common/unpack.c common/unpack.h
+	common/unpack.c common/unpack.h \
+	common/zone.c common/zone.h \
+	common/zone_rule.c common/zone_rule.h
