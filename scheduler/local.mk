@@ -17,9 +17,11 @@ libscheduler_a_SOURCES = \
 	scheduler/core_start.c \
 	scheduler/core_worker.c \
 	scheduler/driver.c scheduler/driver.h \
+	scheduler/due.c scheduler/due.h \
 	scheduler/engine.c scheduler/engine.h \
 	scheduler/explain.c scheduler/explain.h \
 	scheduler/foreground.c scheduler/foreground.h \
+	scheduler/instant.c scheduler/instant.h \
 	scheduler/launch.c scheduler/launch.h \
 	scheduler/migrate.c scheduler/migrate.h \
 	scheduler/placement.c scheduler/placement.h \
