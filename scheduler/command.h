@@ -110,6 +110,7 @@ extern const struct command command_cancel;
 extern const struct command command_checkpoints;
 extern const struct command command_events;
 extern const struct command command_logs;
+extern const struct command command_next;
 extern const struct command command_retry;
 extern const struct command command_run;
 extern const struct command command_runs;

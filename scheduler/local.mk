@@ -50,6 +50,7 @@ libscheduler_a_SOURCES += \
 	scheduler/command_checkpoints.c \
 	scheduler/command_events.c \
 	scheduler/command_logs.c \
+	scheduler/command_next.c \
 	scheduler/command_runs.c \
 	scheduler/command_status.c \
 	scheduler/command_validate.c \

@@ -8,7 +8,7 @@ import subprocess
 
 from lib import STOKER, Sandbox, check, equal, has, main, story, wait_for
 
-COMMANDS = ("validate", "run", "status", "runs", "logs", "why", "cancel", "retry", "checkpoints", "events")
+COMMANDS = ("validate", "run", "next", "status", "runs", "logs", "why", "cancel", "retry", "checkpoints", "events")
 
 PARAMS = """\
 name: p
