@@ -35,8 +35,9 @@ static int read_version(struct store *store, int *version_out, struct err *err)
 {
 	int id;
 
-	if (read_pragma(store, "PRAGMA application_id", &id, err) < 0 ||
-	    read_pragma(store, "PRAGMA user_version", version_out, err) < 0)
+	/* In this order: both are written in one transaction, and it may end between the two looks. */
+	if (read_pragma(store, "PRAGMA user_version", version_out, err) < 0 ||
+	    read_pragma(store, "PRAGMA application_id", &id, err) < 0)
 		return err->code;
 	if (*version_out > 0 && id != APPLICATION_ID)
 		return err_set(err, ERR_CORRUPT, "open: %s is not a database of stoker's; move it away",
