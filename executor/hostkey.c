@@ -175,7 +175,7 @@ static bool parse_line(const char *at, const char *end, struct entry *entry, str
 
 static void each_line(const char *file, const struct buf *text, visit_entry *visit, void *context)
 {
-	const char *at = (const char *)text->data, *end = at + text->bytes;
+	const char *at = buf_text(text), *end = at + text->bytes;
 	autobuf struct buf key = { 0 };
 
 	for (int line = 1; at < end; line++) {

@@ -146,17 +146,21 @@ static void add_way(struct words *words, const struct ssh_target *target, const 
 static const struct saying {
 	const char *said;
 	enum fault fault;
-	const char *means;
+	const char *means; /* of destination and worker */
+	const char *line;  /* a line with this is quoted; NULL: the one with `said` */
 } sayings[] = {
-	{ "REVOKED HOST KEY", FAULT_HOSTKEY_REVOKED, "its key is marked as revoked" },
-	{ "is marked as revoked", FAULT_HOSTKEY_REVOKED, "its key is marked as revoked" },
+	{ "REVOKED HOST KEY", FAULT_HOSTKEY_REVOKED, "the key of %s is marked as revoked", "revoked" },
+	{ "is marked as revoked", FAULT_HOSTKEY_REVOKED, "the key of %s is marked as revoked", NULL },
 	{ "IDENTIFICATION HAS CHANGED", FAULT_HOSTKEY_CHANGED,
 	  "the key of %s has changed: either it was installed anew, or somebody else answers in its place; "
 	  "when "
-	  "you are sure, remove the old key (ssh-keygen -R), then: stoker workers trust %s" },
+	  "you are sure, remove the old key, then: stoker workers trust %s",
+	  "Offending" },
 	{ "Host key verification failed", FAULT_HOSTKEY_UNKNOWN,
-	  "the key of %s, or of its jump host, is not known; compare it with the machine's: "
-	  "stoker workers trust %s" },
+	  "the key of %s, or of its jump host, is not known; see it, and compare it with the machine's: "
+	  "stoker "
+	  "workers trust %s",
+	  "host key is known" },
 	{ "Bad configuration option", FAULT_CONFIG, "the ssh configuration is not understood by ssh" },
 	{ "bad configuration options", FAULT_CONFIG, "the ssh configuration is not understood by ssh" },
 	{ "Bad owner or permissions on", FAULT_CONFIG, "the ssh configuration is not accepted by ssh" },
@@ -167,12 +171,13 @@ static const struct saying {
 	  "%s hung up after too many keys (MaxAuthTries): name the right one in 'identity'" },
 	{ "Connection refused", FAULT_REFUSED,
 	  "%s refuses connections: is sshd running there, and on that port?" },
-	{ "administratively prohibited", FAULT_UNREACHABLE, "the jump host forwards nothing" },
-	{ "open failed", FAULT_UNREACHABLE, "the jump host cannot connect to %s" },
+	{ "stdio forwarding failed", FAULT_UNREACHABLE, "the jump host cannot connect to %s", "open failed" },
+	{ "open failed", FAULT_SHELL,
+	  "%s lets us in but runs no command for us (MaxSessions, or no login shell?)" },
 	{ "No route to host", FAULT_UNREACHABLE, "there is no way to %s" },
 	{ "Network is unreachable", FAULT_UNREACHABLE, "there is no way to %s" },
 	{ "timed out during banner exchange", FAULT_PROTOCOL,
-	  "%s takes the connection but says nothing: is it an ssh server, and not frozen?" },
+	  "%s takes the connection but does not say that it is an ssh server: is it one, and not frozen?" },
 	{ "Connection timed out", FAULT_UNREACHABLE,
 	  "%s does not answer: is the machine up, or does a firewall drop what is sent there?" },
 	{ "Operation timed out", FAULT_UNREACHABLE,
@@ -189,11 +194,17 @@ static const struct saying {
 	{ "Connection reset by", FAULT_PROTOCOL, "%s hung up before we were let in" },
 };
 
-/* The line that holds `at`, without control characters. */
-static void put_line(struct buf *out, const char *text, const char *at)
+/* The line that holds `part`, without control characters; nothing when there is none. */
+static void put_line(struct buf *out, const char *before, const char *text, const char *part)
 {
+	const char *at = strstr(text, part);
+
+	if (at == NULL)
+		return;
 	while (at > text && at[-1] != '\n')
 		at--;
+	at += strncmp(at, "ssh: ", 5) == 0 ? 5 : strspn(at, " ");
+	buf_append_text(out, before);
 	for (; *at != '\0' && *at != '\n'; at++)
 		if ((unsigned char)*at >= ' ' && *at != 127)
 			buf_append_byte(out, (uint8_t)*at);
@@ -203,18 +214,22 @@ bool openssh_judge(const struct ssh_target *target, const char *complaint, enum 
 		   struct buf *why_out)
 {
 	for (size_t i = 0; i < COUNT_OF(sayings); i++) {
-		const char *at = strstr(complaint, sayings[i].said);
+		const struct saying *saying = &sayings[i];
 
-		if (at == NULL)
+		if (strstr(complaint, saying->said) == NULL)
 			continue;
-		*fault_out = sayings[i].fault;
-		buf_printf(why_out, sayings[i].means, target->destination, target->worker);
+		*fault_out = saying->fault;
+		buf_printf(why_out, saying->means, target->destination, target->worker);
+		if (saying->fault == FAULT_HOSTKEY_CHANGED) {
+			/* Each stands on a line of its own. */
+			put_line(why_out, "; it shows ", complaint, "SHA256:");
+			put_line(why_out, " To remove the old one: ", complaint, "ssh-keygen -f");
+		}
 		buf_append_text(why_out, " (ssh: ");
-		put_line(why_out, complaint, at);
+		put_line(why_out, "", complaint,
+			 saying->line != NULL && strstr(complaint, saying->line) != NULL ? saying->line
+											 : saying->said);
 		buf_append_text(why_out, ")");
-		/* Of a key that is another than it was, ssh shows the fingerprint on a line of its own. */
-		if (sayings[i].fault == FAULT_HOSTKEY_CHANGED && (at = strstr(complaint, "SHA256:")) != NULL)
-			buf_printf(why_out, "; it shows %.*s", (int)strcspn(at, ".\r\n "), at);
 		return true;
 	}
 	return false;

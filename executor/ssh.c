@@ -55,7 +55,9 @@ struct ssh {
 	struct boot boot;
 	size_t upload_left; /* when it was last looked at */
 	bool uploaded;
-	bool by_program; /* the stream is the ssh program */
+	bool by_program;   /* the stream is the ssh program */
+	char learned[200]; /* why it had to be that the last time, when that worked; else "" */
+	char reason[200];  /* why it is that this time */
 	char complaint[COMPLAINT_BYTES];
 	size_t complaint_bytes;
 	enum fault fault;
@@ -184,6 +186,8 @@ static void on_ready(struct ssh *ssh)
 {
 	uv_timer_stop(&ssh->timer);
 	ssh->complaint_bytes = 0; /* the login shell's, which does not matter any more */
+	if (ssh->by_program)
+		snprintf(ssh->learned, sizeof ssh->learned, "%s", ssh->reason);
 	log_info("ssh.opened", TEXT("worker", ssh->target->worker), TEXT("host", ssh->facts.host),
 		 TEXT("address", ssh->facts.address), TEXT("by", ssh->description));
 	ssh_move(ssh, SSH_OPEN, "the agent listens");
@@ -291,6 +295,8 @@ static void boot_by_program(struct ssh *ssh, const struct ssh_dial_result *resul
 	autobuf struct buf command = { 0 };
 
 	snprintf(ssh->description, sizeof ssh->description, "openssh: %s", result->reason);
+	snprintf(ssh->reason, sizeof ssh->reason, "%s", result->reason);
+	ssh->learned[0] = '\0'; /* unless it works again */
 	boot_command(&ssh->boot, &command);
 	ssh->by_program = true;
 	boot_over(ssh,
@@ -370,7 +376,7 @@ static void ssh_open(struct transport *transport)
 	}
 	boot_init(&ssh->boot, ssh->target->root, ssh->deploy, random_nonce());
 	boot_command(&ssh->boot, &command);
-	ssh->dial = ssh_dial_start(ssh->target, buf_text(&command), &ssh->dialed);
+	ssh->dial = ssh_dial_start(ssh->target, buf_text(&command), ssh->learned, &ssh->dialed);
 	uv_timer_start(&ssh->timer, on_dial_late, dial_limit_ms(ssh), 0);
 }
 

@@ -39,6 +39,7 @@ struct ssh_dial {
 	struct arena arena;
 	struct ssh_target *target;
 	const char *command;
+	const char *learned;
 	int cancel_fd; /* -1: none */
 	struct ssh_dial_result result;
 	struct ssh_stranger met; /* whose key was seen last; without key when it is past that */
@@ -410,6 +411,8 @@ static int find_host(struct ssh_dial *dial, struct ssh_host *host, struct ssh_ho
 		return need_openssh(dial, FAULT_CONFIG, "it is set");
 	if (host->openssh_reason != NULL)
 		return need_openssh(dial, FAULT_CONFIG, host->openssh_reason);
+	if (dial->learned[0] != '\0')
+		return need_openssh(dial, FAULT_CONFIG, dial->learned);
 	return 0;
 }
 
@@ -485,7 +488,8 @@ static void *run_dial(void *context)
 	return NULL;
 }
 
-struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *command, uv_async_t *async)
+struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *command, const char *learned,
+				uv_async_t *async)
 {
 	struct ssh_dial *dial = mem_zalloc(sizeof *dial);
 	pthread_attr_t attributes;
@@ -496,6 +500,7 @@ struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *com
 	arena_init(&dial->arena);
 	dial->target = ssh_target_copy(&dial->arena, target);
 	dial->command = arena_strdup(&dial->arena, command);
+	dial->learned = arena_strdup(&dial->arena, learned);
 	dial->async = async;
 	dial->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&dial->mutex, NULL);
@@ -744,7 +749,7 @@ static void meet(struct ssh_dial *dial)
 int ssh_dial_meet(const struct ssh_target *target, struct ssh_stranger *stranger_out, enum fault *fault_out,
 		  struct err *err)
 {
-	struct ssh_dial dial = { .cancel_fd = -1 };
+	struct ssh_dial dial = { .cancel_fd = -1, .learned = "" };
 	int rc = 0;
 
 	arena_init(&dial.arena);

@@ -58,8 +58,12 @@ struct ssh_dial_result {
 
 struct ssh_dial;
 
-/* Starts the thread; `async` is sent when there is a result. `command` and `target` are copied. */
-struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *command, uv_async_t *async);
+/*
+ * Starts the thread; `async` is sent when there is a result. `learned` is a reason why it took openssh the last
+ * time, or "": then that is not found out anew. All are copied.
+ */
+struct ssh_dial *ssh_dial_start(const struct ssh_target *target, const char *command, const char *learned,
+				uv_async_t *async);
 
 /* After its async: hands the result over and frees the dial. */
 void ssh_dial_take(struct ssh_dial *dial, struct ssh_dial_result *result_out);

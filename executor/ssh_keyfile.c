@@ -144,7 +144,8 @@ int ssh_keyfile_read(const char *path, struct ssh_keyfile *out, struct err *err)
 
 	if (rc == 0)
 		rc = ssh_keyfile_parse(buf_text(&text), text.bytes, &keyfile, err);
-	explicit_bzero(text.data, text.room);
+	if (text.data != NULL)
+		explicit_bzero(text.data, text.room);
 	if (rc < 0)
 		return rc;
 	if (keyfile.public_key.bytes == 0)

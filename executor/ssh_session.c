@@ -390,6 +390,9 @@ static int login_outcome(struct ssh_session *session, int rc, struct err *err)
 	case LIBSSH2_ERROR_SOCKET_SEND:
 	case LIBSSH2_ERROR_SOCKET_DISCONNECT:
 		return library_error(session, ERR_IO, err, "the host hung up");
+	case LIBSSH2_ERROR_AUTHENTICATION_FAILED:
+	case LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED:
+		return err_set(err, ERR_DENIED, "refused");
 	default:
 		return library_error(session, ERR_DENIED, err, "refused");
 	}

@@ -29,13 +29,14 @@ sys.stdin.read()
 FAULTS = []
 
 
-def fault(name, kind, *words, person=False, slow=False, options=None, settings=None):
+def fault(name, kind, *words, person=False, slow=False, options=None, settings=None, program=()):
     """A generator: breaks its host, waits, mends it. Its name is its host's, `kind` the fault as --json has it, `words`
-    what the message says; kind None: it works nevertheless. person: waiting alone cannot mend it."""
+    what the message says; kind None: it works nevertheless. person: waiting alone cannot mend it. `program` are the
+    words where the ssh program is the carrier, if they are others; None: that cannot be told with it."""
 
     def add(function):
         if not slow or not QUICK:
-            FAULTS.append((name, kind, words, person, options or {}, settings or {}, function))
+            FAULTS.append((name, kind, words, person, options or {}, settings or {}, function, program))
         return function
 
     return add
@@ -102,22 +103,25 @@ def unplugged(_lab, host):
     host.restore()
 
 
-fault("web", "protocol", "no ssh server", "HTTP/1.1 400")(listening_instead("HTTP/1.1 400 Bad Request\r\n\r\n", "stay"))
+fault("web", "protocol", "no ssh server", "HTTP/1.1 400", program=["does not say that it is an ssh server"],
+      settings={"connect_timeout": "5s"})(listening_instead("HTTP/1.1 400 Bad Request\r\n\r\n", "stay"))
 fault("hangup", "protocol", "hangs up at once", "MaxStartups")(listening_instead("", "close"))
-fault("silent", "protocol", "says nothing", "frozen", slow=True)(listening_instead("", "stay"))
+fault("silent", "protocol", "says nothing", "frozen", slow=True, program=["frozen"])(listening_instead("", "stay"))
 
 
 # --- who is who -------------------------------------------------------------------------------------------------------
 
 
-@fault("stranger", "hostkey_unknown", "is not known", "SHA256:", "stoker workers trust stranger", person=True)
+@fault("stranger", "hostkey_unknown", "is not known", "SHA256:", "stoker workers trust stranger", person=True,
+       program=["is not known", "stoker workers trust stranger"])
 def stranger(lab, host):
     lab.know(*(one for one in lab.hosts.values() if one is not host))
     yield
     lab.know(*lab.hosts.values())
 
 
-@fault("changed", "hostkey_changed", "has changed", "SHA256:", "stoker workers trust changed --replace", person=True)
+@fault("changed", "hostkey_changed", "has changed", "SHA256:", "stoker workers trust changed --replace", person=True,
+       program=["has changed", "SHA256:", "stoker workers trust changed"])
 def changed(lab, host):
     host.make_host_key()
     host.restart_sshd()
@@ -132,7 +136,7 @@ def forbidden(lab, host):
     host.authorize(lab.key)
 
 
-@fault("otherkey", "auth", "none of our keys", person=True)
+@fault("otherkey", "auth", "none of our keys", person=True, program=None)  # it goes on to those of ssh's configuration
 def otherkey(lab, host):
     """The right key is there, but another one is configured."""
     other = lab.make_key(os.path.join(lab.path, "other_key"))
@@ -140,7 +144,7 @@ def otherkey(lab, host):
     host.authorize(lab.key, other)
 
 
-@fault("keyless", "auth", "no_such_key", "No such file", person=True)
+@fault("keyless", "auth", "no_such_key", "No such file", person=True, program=None)
 def keyless(lab, host):
     path = os.path.join(lab.path, "no_such_key")
     yield {"identity": [path]}
@@ -269,8 +273,10 @@ def banner(_lab, host):
 class Patient:
     """A host that something is wrong with."""
 
-    def __init__(self, lab, row):
-        self.name, self.kind, self.words, self.person, options, self.settings, function = row
+    def __init__(self, lab, row, by_program):
+        self.name, self.kind, self.words, self.person, options, self.settings, function, program = row
+        if by_program:
+            self.words = program or self.words
         self.host = lab.add(self.name, **options)
         self.course = function(lab, self.host)
 
@@ -289,11 +295,13 @@ class Patient:
         next(self.course, None)
 
 
-def admit(box):
+def admit(box, by_program):
     """A lab with all of them. First the hosts, then what is wrong with them: each new host makes all known anew."""
     lab = Lab(box, 0)
-    patients = [patient for patient in [Patient(lab, row) for row in FAULTS] if patient.infect()]
-    lab.settings(local=False, **{patient.name: patient.settings for patient in patients})
+    rows = [row for row in FAULTS if not by_program or row[-1] is not None]
+    patients = [patient for patient in [Patient(lab, row, by_program) for row in rows] if patient.infect()]
+    lab.settings(local=False, every={"transport": "openssh"} if by_program else {},
+                 **{patient.name: patient.settings for patient in patients})
     steps = "".join(f"  s-{one.name}: {{worker: {one.name}, workdir: {one.host.remote_home}, "
                     "run: 'echo $STOKER_TASK'}\n" for one in patients)
     box.file("o.yaml", f"name: o\nconcurrency: 64\nsteps:\n{steps}")
@@ -319,9 +327,8 @@ def diagnose(box, patient):
     return row["trouble"]
 
 
-@story("each way of not reaching a worker has its own message, and when it is mended the run goes on by itself")
-def each(box: Sandbox):
-    patients = admit(box)
+def tell_all(box, by_program):
+    patients = admit(box, by_program)
     stoker = box.start("run", "o.yaml")
     wait_for(lambda: box.has_run("o/1"), "the run")
     failures = []
@@ -337,7 +344,7 @@ def each(box: Sandbox):
     check(stoker.running(), f"the run goes on:\n{stoker.text}")
     for patient in patients:
         patient.mend()
-    if QUICK:  # what only a person can mend is looked at once a minute; a new stoker looks at once
+    if QUICK or by_program:  # what only a person can mend is looked at once a minute; a new stoker looks at once
         stoker.kill()
         stoker = box.start("run", "--resume", "o/1")
     equal(stoker.wait(150), 0, f"exit status:\n{stoker.text}")
@@ -346,6 +353,16 @@ def each(box: Sandbox):
         equal(box.log("o/1", f"s-{patient.name}"), f"s-{patient.name}\n".encode(), f"the log from {patient.name}")
         row = worker(box, patient.name)
         equal((row["state"], row["trouble"], row["fault"]), ("ok", None, None), f"{patient.name}, mended")
+
+
+@story("each way of not reaching a worker has its own message, and when it is mended the run goes on by itself")
+def each(box: Sandbox):
+    tell_all(box, False)
+
+
+@story("the same where the ssh program is the carrier")
+def each_by_program(box: Sandbox):
+    tell_all(box, True)
 
 
 @story("a worker that lets nobody in any more: its step is shown as unreachable, goes on, and is heard of again")

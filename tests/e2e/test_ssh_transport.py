@@ -139,12 +139,17 @@ def keys(box: Sandbox):
                    f" UserKnownHostsFile {lab.known_hosts}\n GlobalKnownHostsFile /dev/null\n")
     can_rsa = libssh2_can_rsa(probe(lab, "h1", "--identity", paths["ed25519"]))
     for name, path in paths.items():
-        said = probe(lab, "h1", "--identity", path)
-        opened = said.one("opened")
+        # libssh2 1.10 forgets a number of an ecdsa key that it reads from a file: 60 bytes for each login.
+        leaky = {} if can_rsa else {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+        opened = probe(lab, "h1", "--identity", path, env=leaky).one("opened")
         able = name != "rsa" or can_rsa
         has(opened["by"], "libssh2" if able else "openssh: the key", f"what carries {name}")
         if able:
             equal(opened["key"], path, "the key that let us in")
+        else:  # that it takes ssh, is found out once
+            before = host.log().count("Connection from")
+            equal(len(probe(lab, "h1", "--identity", path, "--rounds", "3").all("welcome")), 3, "connections")
+            equal(host.log().count("Connection from") - before, 4, "connections that its sshd saw")
         agent = KeyAgent(lab, path)
         said = probe(lab, "h1", config=bare, env={"SSH_AUTH_SOCK": agent.socket})
         has(said.one("opened")["by"], "libssh2" if able else "openssh: the key", f"what carries {name} of an agent")
