@@ -65,14 +65,17 @@ void boot_command(const struct boot *boot, struct buf *out)
 		   "r=\"%s%s\"; b=\"$r/bin\"; a=\"$b/stoker-agent-$g\"; "
 		   "if test -x \"$a\" && \"$a\" --version </dev/null >/dev/null 2>&1; then :; else "
 		   "w=$(umask 077; LC_ALL=C mkdir -p \"$b\" 2>&1) || e root \"$w\"; "
-		   "t=\"$a.$k\"; d() { rm -f \"$t\"; }; trap d EXIT; "
+		   /* What others left there who were killed. */
+		   "find \"$b\" -name \"*.stoker-boot-*\" -mmin +60 -exec rm -f {} + 2>/dev/null; "
+		   /* When the channel is gone, the next word to it kills the shell: not before it has cleaned up. */
+		   "t=\"$a.$k\"; d() { rm -f \"$t\"; }; trap d EXIT; trap \"exit 1\" HUP PIPE TERM; "
 		   "w=$(umask 077; LC_ALL=C touch \"$t\" 2>&1) || e write \"$w\"; "
 		   "echo \"$k send ${m#* } $n\"; "
 		   "w=$(LC_ALL=C head -c $n 2>&1 >\"$t\") || e write \"$w\"; "
 		   "c=$(wc -c <\"$t\"); test \"$c\" -eq $n || e short \"$c\"; "
 		   "w=$(LC_ALL=C chmod 700 \"$t\" 2>&1) || e write \"$w\"; "
 		   "w=$(\"$t\" --version 2>&1 </dev/null) || e exec \"$w\"; "
-		   "w=$(LC_ALL=C mv -f \"$t\" \"$a\" 2>&1) || e write \"$w\"; trap - EXIT; fi; "
+		   "w=$(LC_ALL=C mv -f \"$t\" \"$a\" 2>&1) || e write \"$w\"; trap - EXIT HUP PIPE TERM; fi; "
 		   "echo \"$k ready\"; exec \"$a\" --root \"$r\"'",
 		   home ? "$HOME" : "", home ? root + 1 : root);
 }

@@ -5,6 +5,7 @@
  * It takes the place of the link: the three functions that a transport calls are here.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,29 @@ struct link {
 	struct buf in;
 	int64_t opened_ms;
 	int status;
-	int rounds; /* connections still to be made */
+	int rounds;    /* connections still to be made */
+	bool stubborn; /* goes on when one failed */
+	uv_timer_t closer;
+	int close_after_ms; /* -1: when all is well */
+	int close_step_ms;  /* later each time, until all is well */
 };
+
+static void on_close_due(uv_timer_t *timer)
+{
+	struct link *link = timer->data;
+
+	link->transport->ops->close(link->transport, true);
+}
+
+static void open_next(struct link *link)
+{
+	link->opened_ms = clock_mono_ms();
+	link->transport->ops->open(link->transport);
+	if (link->close_after_ms < 0)
+		return;
+	uv_timer_start(&link->closer, on_close_due, (uint64_t)link->close_after_ms, 0);
+	link->close_after_ms += link->close_step_ms;
+}
 
 static void greet(struct link *link)
 {
@@ -79,19 +101,11 @@ void link_broken(struct link *link, enum fault fault, const char *why)
 {
 	printf("broken fault=%s by='%s' why='%s'\n", fault_names[fault], ssh_describe(link->transport), why);
 	buf_clear(&link->in);
-	if (--link->rounds > 0 && link->status == 0) {
-		link->opened_ms = clock_mono_ms();
-		link->transport->ops->open(link->transport);
-	}
-}
-
-static void on_close_due(uv_timer_t *timer)
-{
-	struct link *link = timer->data;
-
-	if (link->rounds > 0)
-		link->transport->ops->close(link->transport, true);
-	uv_close((uv_handle_t *)timer, NULL);
+	uv_timer_stop(&link->closer);
+	if (--link->rounds > 0 && (link->status == 0 ? link->close_step_ms == 0 : link->stubborn))
+		open_next(link);
+	else
+		uv_close((uv_handle_t *)&link->closer, NULL);
 }
 
 /* Says who the host is; with `trust` it is believed. */
@@ -132,16 +146,17 @@ int main(int argc, char **argv)
 		{ "meet", no_argument, NULL, 'm' },
 		{ "trust", no_argument, NULL, 'M' },
 		{ "close-after", required_argument, NULL, 'c' },
+		{ "close-step", required_argument, NULL, 's' },
+		{ "stubborn", no_argument, NULL, 'S' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *identities[16], *agent = NULL;
 	struct ssh_target target = { .identities = identities };
-	struct link link = { .status = 1, .rounds = 1 };
+	struct link link = { .status = 1, .rounds = 1, .close_after_ms = -1 };
 	struct deploy deploy;
 	struct err err;
 	uv_loop_t loop;
-	int option, meeting = 0, close_after_ms = -1;
-	uv_timer_t closer;
+	int option, meeting = 0;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
@@ -179,7 +194,13 @@ int main(int argc, char **argv)
 			link.rounds = atoi(optarg);
 			break;
 		case 'c':
-			close_after_ms = atoi(optarg);
+			link.close_after_ms = atoi(optarg);
+			break;
+		case 's':
+			link.close_step_ms = atoi(optarg);
+			break;
+		case 'S':
+			link.stubborn = true;
 			break;
 		case 'm':
 		case 'M':
@@ -205,16 +226,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text);
 		return 2;
 	}
+	signal(SIGPIPE, SIG_IGN); /* as stoker does */
 	uv_loop_init(&loop);
 	link.transport = ssh_new(&loop, &target, &deploy);
 	link.transport->link = &link;
-	link.opened_ms = clock_mono_ms();
-	link.transport->ops->open(link.transport);
-	if (close_after_ms >= 0) {
-		uv_timer_init(&loop, &closer);
-		closer.data = &link;
-		uv_timer_start(&closer, on_close_due, (uint64_t)close_after_ms, 0);
-	}
+	uv_timer_init(&loop, &link.closer);
+	link.closer.data = &link;
+	open_next(&link);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	link.transport->ops->free(link.transport);
 	uv_loop_close(&loop);
