@@ -152,9 +152,9 @@ static const struct saying {
 	{ "REVOKED HOST KEY", FAULT_HOSTKEY_REVOKED, "the key of %s is marked as revoked", "revoked" },
 	{ "is marked as revoked", FAULT_HOSTKEY_REVOKED, "the key of %s is marked as revoked", NULL },
 	{ "IDENTIFICATION HAS CHANGED", FAULT_HOSTKEY_CHANGED,
-	  "the key of %s has changed: either it was installed anew, or somebody else answers in its place; "
-	  "when "
-	  "you are sure, remove the old key, then: stoker workers trust %s",
+	  "the key of %s has changed: either it was installed anew, or somebody else answers in its place. "
+	  "When "
+	  "you are sure: stoker workers trust %s --replace",
 	  "Offending" },
 	{ "Host key verification failed", FAULT_HOSTKEY_UNKNOWN,
 	  "the key of %s, or of its jump host, is not known; see it, and compare it with the machine's: "
@@ -220,11 +220,8 @@ bool openssh_judge(const struct ssh_target *target, const char *complaint, enum 
 			continue;
 		*fault_out = saying->fault;
 		buf_printf(why_out, saying->means, target->destination, target->worker);
-		if (saying->fault == FAULT_HOSTKEY_CHANGED) {
-			/* Each stands on a line of its own. */
+		if (saying->fault == FAULT_HOSTKEY_CHANGED) /* which stands on a line of its own */
 			put_line(why_out, "; it shows ", complaint, "SHA256:");
-			put_line(why_out, " To remove the old one: ", complaint, "ssh-keygen -f");
-		}
 		buf_append_text(why_out, " (ssh: ");
 		put_line(why_out, "", complaint,
 			 saying->line != NULL && strstr(complaint, saying->line) != NULL ? saying->line

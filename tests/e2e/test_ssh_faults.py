@@ -120,8 +120,7 @@ def stranger(lab, host):
     lab.know(*lab.hosts.values())
 
 
-@fault("changed", "hostkey_changed", "has changed", "SHA256:", "stoker workers trust changed --replace", person=True,
-       program=["has changed", "SHA256:", "stoker workers trust changed"])
+@fault("changed", "hostkey_changed", "has changed", "SHA256:", "stoker workers trust changed --replace", person=True)
 def changed(lab, host):
     host.make_host_key()
     host.restart_sshd()
