@@ -1,6 +1,7 @@
 #include "scheduler/checkup.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -355,6 +356,7 @@ int checkup_run(const struct checkup_plan *plan, checkup_tell *tell_one, void *c
 	char host[64] = "", scheduler[128];
 	int rc;
 
+	signal(SIGPIPE, SIG_IGN); /* an ssh or an agent that died is an answer, too */
 	uv_loop_init(&checkup.loop);
 	rc = open_transport(&checkup, err);
 	if (rc == 0) {
