@@ -6,6 +6,7 @@ libcommon_a_SOURCES = \
 	common/clock.c common/clock.h \
 	common/digest.c common/digest.h \
 	common/err.c common/err.h \
+	common/file.c common/file.h \
 	common/list.h \
 	common/log.c common/log.h \
 	common/machine.c common/machine.h \

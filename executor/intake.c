@@ -13,6 +13,7 @@
 
 #include "common/arena.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -340,22 +341,6 @@ static void on_due(uv_timer_t *timer)
 			look_in(intake, LOCK_RETRY_MS);
 }
 
-static int write_at(int fd, uint64_t offset, const uint8_t *bytes, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = pwrite(fd, bytes, n, (off_t)offset);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -1;
-		offset += (uint64_t)done;
-		bytes += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 static void take_bytes(struct incoming *incoming, const struct frame_parcel *parcel)
 {
 	if (parcel->offset != incoming->have) {
@@ -370,7 +355,7 @@ static void take_bytes(struct incoming *incoming, const struct frame_parcel *par
 		end_incoming(incoming, "its size is not what was announced", false);
 		return;
 	}
-	if (write_at(incoming->fd, incoming->have, parcel->bytes, parcel->n) < 0) {
+	if (file_write_at(incoming->fd, incoming->have, parcel->bytes, parcel->n) < 0) {
 		break_incoming(incoming, "write");
 		return;
 	}

@@ -47,6 +47,7 @@ agent_files = executor/agent/main.c $(libagent_a_SOURCES) \
 	common/clock.c common/clock.h \
 	common/digest.c common/digest.h \
 	common/err.c common/err.h \
+	common/file.c common/file.h \
 	common/list.h \
 	common/machine.c common/machine.h \
 	common/mem.c common/mem.h \

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/mem.h"
 #include "common/parcel.h"
 #include "common/scope.h"
@@ -510,22 +511,6 @@ bool provision_next(struct provision_set *set, struct provision_end *out)
 
 /* --- bytes ---------------------------------------------------------------------------------------------- */
 
-static int write_at(int fd, uint64_t offset, const uint8_t *bytes, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = pwrite(fd, bytes, n, (off_t)offset);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -1;
-		offset += (uint64_t)done;
-		bytes += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 static void take_bytes(struct provision_set *set, struct fetch *fetch, const struct frame_parcel *parcel)
 {
 	struct stat st;
@@ -541,7 +526,7 @@ static void take_bytes(struct provision_set *set, struct fetch *fetch, const str
 	}
 	if (parcel->total != fetch->total || parcel->n > fetch->total - have) {
 		fail_fetch(set, fetch, false, "its size is not what was announced");
-	} else if (write_at(fetch->fd, have, parcel->bytes, parcel->n) < 0) {
+	} else if (file_write_at(fetch->fd, have, parcel->bytes, parcel->n) < 0) {
 		break_fetch(set, fetch, "write");
 	} else if (have + parcel->n == fetch->total) {
 		finish_fetch(set, fetch);
