@@ -40,6 +40,18 @@ static inline void list_remove(struct list *element)
 	list_init(element);
 }
 
+/* All of `from` goes to the end of `to`, in order; `from` is empty then. */
+static inline void list_take_all(struct list *from, struct list *to)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 #define list_entry(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Walks a list; the element at hand may be removed meanwhile. */

@@ -72,12 +72,15 @@ libscheduler_a_SOURCES += \
 	scheduler/view_workers.c \
 	scheduler/why.c scheduler/why.h
 dist_man_MANS += scheduler/stoker.1
-EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/statements.def scheduler/statements_view.def
+EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_view.def
 
-# The schema as a C string, for store.c.
+# The schema as C strings, for migrate.c.
 scheduler/schema_sql.inc: $(srcdir)/scheduler/schema.sql $(top_srcdir)/build-aux/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) scheduler && \
 	$(SHELL) $(top_srcdir)/build-aux/embed.sh $(srcdir)/scheduler/schema.sql > $@.tmp && mv -f $@.tmp $@
-scheduler/libscheduler_a-migrate.$(OBJEXT): scheduler/schema_sql.inc
-BUILT_SOURCES += scheduler/schema_sql.inc
-CLEANFILES += scheduler/schema_sql.inc
+scheduler/schema_2_sql.inc: $(srcdir)/scheduler/schema_2.sql $(top_srcdir)/build-aux/embed.sh
+	$(AM_V_GEN)$(MKDIR_P) scheduler && \
+	$(SHELL) $(top_srcdir)/build-aux/embed.sh $(srcdir)/scheduler/schema_2.sql > $@.tmp && mv -f $@.tmp $@
+scheduler/libscheduler_a-migrate.$(OBJEXT): scheduler/schema_sql.inc scheduler/schema_2_sql.inc
+BUILT_SOURCES += scheduler/schema_sql.inc scheduler/schema_2_sql.inc
+CLEANFILES += scheduler/schema_sql.inc scheduler/schema_2_sql.inc

@@ -12,10 +12,14 @@ enum { APPLICATION_ID = 0x53746b72 /* "Stkr" */ };
 static const char schema_sql[] =
 #include "scheduler/schema_sql.inc"
 	;
+static const char schema_2_sql[] =
+#include "scheduler/schema_2_sql.inc"
+	;
 
 /* migrations[N] leads from version N to N + 1. */
 static const char *const migrations[STORE_SCHEMA_VERSION] = {
 	[0] = schema_sql,
+	[1] = schema_2_sql,
 };
 
 static int read_pragma(struct store *store, const char *sql, int *value_out, struct err *err)

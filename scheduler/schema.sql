@@ -1,6 +1,6 @@
 -- The whole state of stoker. Times are milliseconds since 1970 UTC; states and reasons are the words of DESIGN and of
 -- the command line. `step` is the index of a step in its DAG, so (run, step) names a task and (run, step, number) an
--- attempt, here and on every worker. This file is version 1; later versions are steps in migrations.c.
+-- attempt, here and on every worker. This file is version 1; what leads to version N is in schema_N.sql.
 
 CREATE TABLE home (
 	one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -351,19 +351,28 @@ void store_close(struct store *store)
 
 int store_begin(struct store *store, struct err *err)
 {
-	return store_step_done(store, store_statement(store, STMT_begin), "begin", err);
+	int rc = store_step_done(store, store_statement(store, store->depth == 0 ? STMT_begin : STMT_savepoint),
+				 "begin", err);
+
+	if (rc == 0)
+		store->depth++;
+	return rc;
 }
 
-static void roll_back(struct store *store)
-{
-	if (sqlite3_get_autocommit(store->db) == 0)
-		store_step_done(store, store_statement(store, STMT_rollback), "roll back", NULL);
-}
-
-/* After a failure inside a transaction: undo it, keep the error. */
+/* A full disk ends the whole transaction by itself: then there is nothing left to take back. */
 int store_undo(struct store *store, int rc)
 {
-	roll_back(store);
+	bool open = sqlite3_get_autocommit(store->db) == 0;
+
+	store->depth--;
+	if (!open)
+		return rc;
+	if (store->depth == 0) {
+		store_step_done(store, store_statement(store, STMT_rollback), "roll back", NULL);
+	} else {
+		store_step_done(store, store_statement(store, STMT_rollback_to), "roll back", NULL);
+		store_step_done(store, store_statement(store, STMT_release), "roll back", NULL);
+	}
 	return rc;
 }
 
@@ -391,11 +400,13 @@ static int check_journal(struct store *store, struct err *err)
 
 int store_commit(struct store *store, struct err *err)
 {
-	int rc = store_step_done(store, store_statement(store, STMT_commit), "commit", err);
+	bool whole = store->depth == 1;
+	int rc = store_step_done(store, store_statement(store, whole ? STMT_commit : STMT_release), "commit", err);
 
 	if (rc < 0)
 		return store_undo(store, rc);
-	return check_journal(store, err);
+	store->depth--;
+	return whole ? check_journal(store, err) : 0;
 }
 
 /* --- small things --------------------------------------------------------------------------------------- */

@@ -2,7 +2,8 @@
  * store.h - all there is on disk: one SQLite database below the state folder
  *
  * WAL, synchronous=FULL: what a function of this file has returned 0 for survives the loss of power. One
- * function is one transaction. A store opened for writing belongs to one thread at a time (writer.h hands it
+ * function is one transaction, or, inside of store_begin and store_commit, a part of that one (a savepoint): what
+ * fails takes only its own part back. A store opened for writing belongs to one thread at a time (writer.h hands it
  * to the writer's); readers open their own, and neither waits for the other. Several drivers may write to one
  * database: each transaction is short, and a busy database is waited for (STORE_BUSY_MS).
  *
@@ -25,7 +26,7 @@
 #include "common/err.h"
 #include "scheduler/core.h"
 
-enum { STORE_SCHEMA_VERSION = 1, STORE_BUSY_MS = 10000 };
+enum { STORE_SCHEMA_VERSION = 2, STORE_BUSY_MS = 10000 };
 
 enum store_statement {
 #define STATEMENT(name, sql) STMT_##name,
@@ -40,6 +41,7 @@ struct store {
 	char *path;   /* of the database */
 	char name[13]; /* 12 hexadecimal digits, made once: see protocol.h */
 	bool writable;
+	int depth;       /* of transactions */
 	ino_t wal_inode; /* to notice that somebody removed the journal beneath us */
 	sqlite3_stmt *statements[STMT_COUNT];
 };
@@ -60,6 +62,11 @@ int store_error(struct store *store, struct err *err, const char *doing);
 
 /* Writes all SAVE_ actions in one transaction; orders are passed over. */
 int store_apply(struct store *store, const struct action *actions, size_t count, struct err *err);
+
+/* To make several functions one transaction. */
+int store_begin(struct store *store, struct err *err);
+int store_commit(struct store *store, struct err *err);
+int store_undo(struct store *store, int rc); /* after a failure: takes it back, returns `rc` */
 
 struct store_new_run {
 	const struct dag *dag;

@@ -18,12 +18,6 @@ int store_step_row(struct store *store, sqlite3_stmt *stmt, const char *doing, s
 void store_bind_text(sqlite3_stmt *stmt, int at, const char *text); /* NULL is ""; it must outlive the step */
 const char *store_column_text(sqlite3_stmt *stmt, int at, struct arena *arena);
 
-int store_begin(struct store *store, struct err *err);
-int store_commit(struct store *store, struct err *err);
-
-/* After a failure inside a transaction: rolls it back and returns `rc`. */
-int store_undo(struct store *store, int rc);
-
 int store_save_event(struct store *store, const struct action *action, struct err *err);
 
 #endif

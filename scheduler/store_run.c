@@ -61,6 +61,7 @@ static int add_run(struct store *store, const struct store_new_run *new_run, int
 	store_bind_text(stmt, 9, new_run->params);
 	store_bind_text(stmt, 10, new_run->source);
 	sqlite3_bind_int64(stmt, 11, (int64_t)new_run->source_bytes);
+	sqlite3_bind_int64(stmt, 12, new_run->dag->priority);
 	rc = store_step_row(store, stmt, "make a run", err);
 	if (rc < 0)
 		return rc;

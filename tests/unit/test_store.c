@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/scope.h"
 #include "dag/diagnostic.h"
 #include "scheduler/store.h"
+#include "scheduler/writer.h"
 
 static char home[64];
 static const char yaml[] = "name: t\nsteps:\n  a: {run: 'true'}\n  b: {needs: [a], run: 'true'}\n";
@@ -239,6 +241,128 @@ static void a_journal_removed_beneath_us_is_noticed(void **state)
 	store_close(store);
 }
 
+/* --- transactions within transactions --- */
+
+static int count_events(struct store *store)
+{
+	sqlite3_stmt *stmt;
+	int count;
+
+	sqlite3_prepare_v2(store->db, "SELECT count(*) FROM event", -1, &stmt, NULL);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	count = sqlite3_column_int(stmt, 0);
+	sqlite3_finalize(stmt);
+	return count;
+}
+
+static void a_part_that_fails_takes_only_itself_back(void **state)
+{
+	struct store *store = open_it();
+	struct err err;
+
+	(void)state;
+	assert_int_equal(store_begin(store, &err), 0);
+	assert_int_equal(store_trust_worker(store, "gpu1", "k", "ada", "test", 1, &err), 0);
+	assert_int_equal(store_begin(store, &err), 0);
+	assert_int_equal(store_trust_worker(store, "gpu2", "k", "ada", "test", 1, &err), 0);
+	assert_int_equal(store_undo(store, -1), -1);
+	assert_int_equal(store_commit(store, &err), 0);
+	assert_int_equal(count_events(store), 1);
+	assert_int_equal(store_begin(store, &err), 0);
+	assert_int_equal(store_trust_worker(store, "gpu3", "k", "ada", "test", 1, &err), 0);
+	store_undo(store, -1);
+	assert_int_equal(count_events(store), 1);
+	store_close(store);
+}
+
+/* --- the writer's jobs --- */
+
+struct job_story {
+	struct writer_job job;
+	const char *worker; /* NULL: fails after it has written */
+	int told;
+	struct err err;
+};
+
+static int write_job(struct store *store, void *context, struct err *err)
+{
+	struct job_story *story = context;
+	int rc = store_trust_worker(store, story->worker == NULL ? "?" : story->worker, "k", "ada", "test", 1, err);
+
+	return rc == 0 && story->worker == NULL ? err_set(err, ERR_INVALID, "no such worker") : rc;
+}
+
+static void job_done(void *context, const struct err *err)
+{
+	struct job_story *story = context;
+
+	story->told++;
+	story->err = *err;
+}
+
+static void no_batch(void *context, const struct err *err)
+{
+	(void)context;
+	fail_msg("%s", err->text);
+}
+
+static void jobs_are_told_of_their_own_outcome(void **state)
+{
+	struct job_story stories[3] = { { .worker = "gpu1" }, { .worker = NULL }, { .worker = "gpu3" } };
+	struct store *store = open_it();
+	struct writer *writer;
+	uv_loop_t loop;
+
+	(void)state;
+	uv_loop_init(&loop);
+	writer = writer_start(&loop, store, no_batch, NULL);
+	for (int i = 0; i < 3; i++) {
+		stories[i].job = (struct writer_job){ .write = write_job, .done = job_done, .context = &stories[i] };
+		writer_add(writer, &stories[i].job);
+	}
+	while (stories[0].told + stories[1].told + stories[2].told < 3)
+		uv_run(&loop, UV_RUN_ONCE);
+	writer_stop(writer);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_loop_close(&loop);
+	assert_int_equal(stories[0].err.code, ERR_OK);
+	assert_int_equal(stories[1].err.code, ERR_INVALID);
+	assert_string_equal(stories[1].err.text, "no such worker");
+	assert_int_equal(stories[2].err.code, ERR_OK);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(stories[i].told, 1);
+	assert_int_equal(count_events(store), 2);
+	store_close(store);
+}
+
+/* --- databases of older versions --- */
+
+static void a_database_of_version_1_is_brought_forward(void **state)
+{
+	autofree char *schema = mem_printf("%s/scheduler/schema.sql", getenv("STOKER_SOURCE"));
+	autofree char *path = mem_printf("%s/stoker.db", home), *backup = mem_printf("%s.v1.backup", path);
+	autofree char *sql = mem_zalloc(65536);
+	autofclose FILE *file = fopen(schema, "r");
+	struct store *store;
+	sqlite3 *db;
+
+	(void)state;
+	assert_non_null(file);
+	assert_true(fread(sql, 1, 65535, file) > 0);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA application_id = 1400138610; PRAGMA user_version = 1;"
+					  "INSERT INTO dag (id, name, last_number) VALUES (1, 't', 7)",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	store = open_it();
+	create_run(store); /* number 8: what was there is there */
+	assert_int_equal(exec(store, "UPDATE schedule SET gone_ms = 1"), SQLITE_OK);
+	store_close(store);
+	assert_int_equal(access(backup, F_OK), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +377,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file_that_is_no_database_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reader_makes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_journal_removed_beneath_us_is_noticed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_part_that_fails_takes_only_itself_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(jobs_are_told_of_their_own_outcome, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_database_of_version_1_is_brought_forward, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
