@@ -205,6 +205,7 @@ static int create(struct store *store, const struct dag *dag, const char *params
 		.params = params,
 		.source = source->digest,
 		.source_bytes = source->bytes,
+		.at_once = true,
 		.trigger = "manual",
 		.actor = command_actor(arena),
 		.origin = command_origin(arena),

@@ -265,13 +265,15 @@ void core_add_run(struct core *core, struct run *run)
 		restore_task(core, run, &run->tasks[i]);
 }
 
-void core_drop_run(struct core *core, uint64_t id)
+struct run *core_take_run(struct core *core, uint64_t id)
 {
 	size_t at = core_run_position(core, id);
+	struct run *run;
 
 	assert(at < core->runs_count && core->runs[at]->row.id == id);
-	run_free(core->runs[at]);
+	run = core->runs[at];
 	core->runs_count--;
 	memmove(core->runs + at, core->runs + at + 1, (core->runs_count - at) * sizeof(struct run *));
 	rank_runs(core);
+	return run;
 }

@@ -16,7 +16,8 @@
  *
  * Ownership: a struct core owns its runs and workers. Texts in actions live in the arena of their run or in
  * the arena
- *            of the actions; both outlive the batch (a run is dropped by core_drop_run only when nothing is pending).
+ *            of the actions; both outlive the batch: whoever takes a run back (core_take_run) frees it only when no batch is left that
+ *            was being gathered or written then.
  * Units:     now_ms is monotonic, wall_ms is for records. A deadline is kept in both: monotonic to act on, wall to be
  *            stored; at recovery the wait left is cut to max_backoff, so that a clock that jumped cannot hold a task.
  */
@@ -334,8 +335,8 @@ void core_add_run(struct core *core, struct run *run);
 /* True when attempts of a run are, were or may be on the worker: only then is it worth a connection. */
 bool core_concerns(const struct core *core, const char *worker);
 
-/* Forgets a run that has ended (ORDER_RUN_ENDED); no action that mentions it may be pending. */
-void core_drop_run(struct core *core, uint64_t run);
+/* Gives a run that has ended (ORDER_RUN_ENDED) back to the caller. */
+struct run *core_take_run(struct core *core, uint64_t run);
 
 /* Appends what follows from `event` to `out`. */
 void core_step(struct core *core, const struct event *event, struct actions *out);

@@ -37,6 +37,13 @@ struct engine_worker {
 	uint32_t failures; /* in a row */
 };
 
+/* A run that was let go of: what is being gathered or written may mention it still. */
+struct dropped_run {
+	struct run *run;
+	uint64_t batch; /* it goes when so many have been written */
+	struct list link;
+};
+
 struct engine {
 	uv_loop_t *loop;
 	const struct engine_handler *handler;
@@ -49,6 +56,9 @@ struct engine {
 	const struct actions *batch; /* being written; kept to try again */
 	bool batch_failed;           /* it waits for another try */
 	int64_t trouble_since_ms;    /* 0: all is well */
+	uint64_t batches_written;
+	struct list dropped;
+	bool patient;
 	struct engine_worker *workers;
 	size_t workers_count;
 	struct courier *courier;
@@ -198,7 +208,7 @@ static void on_failed(void *context, struct link *link, enum fault fault, const 
 						.worker = link_name(link),
 						.text = why,
 						.fault = fault_names[fault] });
-	} else if (worker->failures >= ENGINE_LINK_TRIES) {
+	} else if (!engine->patient && worker->failures >= ENGINE_LINK_TRIES) {
 		err_set(&err, ERR_IO, "this machine's agent does not come up: %s", why);
 		give_up(engine, &err);
 	}
@@ -443,9 +453,33 @@ static void remove_fetched(struct engine *engine, const struct run *run)
 
 /* --- the driver's ends ---------------------------------------------------------------------------------- */
 
-static void batch_is_written(struct engine *engine)
+static void tell_saved(struct engine *engine, const struct actions *batch)
 {
+	for (size_t i = 0; i < batch->count; i++)
+		if ((int)batch->items[i].kind < (int)ORDER_CLAIM)
+			engine->handler->on_saved(engine->context, &batch->items[i]);
+}
+
+static void free_dropped(struct engine *engine, bool all)
+{
+	list_each (at, &engine->dropped) {
+		struct dropped_run *dropped = list_entry(at, struct dropped_run, link);
+
+		if (!all && dropped->batch > engine->batches_written)
+			continue;
+		list_remove(at);
+		run_free(dropped->run);
+		free(dropped);
+	}
+}
+
+static void batch_is_written(struct engine *engine, const struct actions *batch)
+{
+	if (engine->handler->on_saved != NULL)
+		tell_saved(engine, batch);
 	driver_written(&engine->driver);
+	engine->batches_written++;
+	free_dropped(engine, driver_is_idle(&engine->driver));
 	for (size_t i = 0; i < engine->workers_count; i++)
 		link_flush(engine->workers[i].link);
 }
@@ -456,7 +490,7 @@ static void write_batch(void *context, const struct actions *batch)
 
 	if (!driver_has_saves(batch)) {
 		/* A FORGET, mostly: it goes out with what the batch before it ordered, not a moment later. */
-		batch_is_written(engine);
+		batch_is_written(engine, batch);
 		return;
 	}
 	engine->batch = batch;
@@ -489,8 +523,7 @@ static void on_written(void *context, const struct err *err)
 			engine->handler->on_note(engine->context, NULL,
 						 "the state can be written again; going on");
 		engine->trouble_since_ms = 0;
-		engine->batch = NULL;
-		batch_is_written(engine);
+		batch_is_written(engine, take(engine->batch));
 		return;
 	}
 	engine->batch_failed = true;
@@ -499,7 +532,8 @@ static void on_written(void *context, const struct err *err)
 		engine->trouble_since_ms = clock_mono_ms();
 		engine->handler->on_note(engine->context, NULL, err->text);
 	}
-	if (err->code == ERR_CORRUPT || clock_mono_ms() - engine->trouble_since_ms > ENGINE_TROUBLE_MS)
+	if (err->code == ERR_CORRUPT ||
+	    (!engine->patient && clock_mono_ms() - engine->trouble_since_ms > ENGINE_TROUBLE_MS))
 		give_up(engine, err);
 }
 
@@ -635,11 +669,16 @@ static const struct driver_ends driver_ends = {
 
 /* --- what other processes ask for ----------------------------------------------------------------------- */
 
-static void take_request(struct engine *engine, uint64_t run, const struct store_request *request)
+static void take_request(struct engine *engine, const struct store_request *request)
 {
+	if (core_find_run(engine->core, request->run) == NULL) {
+		if (request->queued && engine->handler->on_request != NULL)
+			engine->handler->on_request(engine->context, request);
+		return;
+	}
 	driver_add(&engine->driver, SAVE_REQUEST_DONE)->request = request->id;
 	if (strcmp(request->verb, "cancel") == 0 || strcmp(request->verb, "cancel-now") == 0)
-		engine_cancel(engine, run, strcmp(request->verb, "cancel-now") == 0, request->actor,
+		engine_cancel(engine, request->run, strcmp(request->verb, "cancel-now") == 0, request->actor,
 			      request->origin);
 }
 
@@ -666,26 +705,28 @@ static void look_for_drains(struct engine *engine, struct arena *arena)
 	}
 }
 
+static void look_for_requests(struct engine *engine)
+{
+	struct store_request *requests;
+	struct arena arena;
+	size_t count = 0;
+
+	arena_init(&arena);
+	look_for_drains(engine, &arena);
+	if (store_requests(engine->side, &arena, &requests, &count, NULL) == 0)
+		for (size_t i = 0; i < count; i++)
+			take_request(engine, &requests[i]);
+	arena_fini(&arena);
+}
+
 static void on_requests_due(uv_timer_t *timer)
 {
 	struct engine *engine = timer->data;
-	struct arena arena;
 
 	if (!driver_is_idle(&engine->driver) || engine->stopping)
 		return; /* one that is being marked as done would be read twice */
-	arena_init(&arena);
-	look_for_drains(engine, &arena);
-	for (size_t i = 0; i < engine->core->runs_count; i++) {
-		uint64_t run = engine->core->runs[i]->row.id;
-		struct store_request *requests;
-		size_t count = 0;
-
-		if (store_requests(engine->side, run, &arena, &requests, &count, NULL) < 0)
-			break;
-		for (size_t k = 0; k < count; k++)
-			take_request(engine, run, &requests[k]);
-	}
-	arena_fini(&arena);
+	if (store_has_changed(engine->side))
+		look_for_requests(engine);
 }
 
 void engine_cancel(struct engine *engine, uint64_t run, bool now, const char *actor, const char *origin)
@@ -803,6 +844,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 {
 	struct engine *engine = mem_zalloc(sizeof *engine);
 
+	list_init(&engine->dropped);
 	engine->loop = loop;
 	engine->handler = handler;
 	engine->context = context;
@@ -832,7 +874,7 @@ static void start_links(struct engine *engine)
 	for (size_t i = 0; i < engine->workers_count; i++) {
 		struct engine_worker *worker = &engine->workers[i];
 
-		if (worker->started || !core_concerns(engine->core, link_name(worker->link)))
+		if (worker->started || (!engine->patient && !core_concerns(engine->core, link_name(worker->link))))
 			continue;
 		worker->started = true;
 		link_start(worker->link);
@@ -850,13 +892,58 @@ int engine_add_run(struct engine *engine, uint64_t id, const struct run **run_ou
 	return 0;
 }
 
+void engine_serve(struct engine *engine)
+{
+	engine->patient = true;
+}
+
+void engine_kick(struct engine *engine)
+{
+	handle(engine, &(struct event){ .kind = EVENT_TICK });
+	start_links(engine);
+}
+
+void engine_drop_run(struct engine *engine, uint64_t run)
+{
+	struct dropped_run *dropped = mem_zalloc(sizeof *dropped);
+
+	dropped->run = core_take_run(engine->core, run);
+	/* The one being told of now, the one that gathers, and one that may be on its way between them. */
+	dropped->batch = engine->batches_written + 2;
+	list_append(&engine->dropped, &dropped->link);
+}
+
+void engine_write(struct engine *engine, struct writer_job *job)
+{
+	writer_add(engine->writer, job);
+}
+
+struct store *engine_reader(struct engine *engine)
+{
+	return engine->side;
+}
+
+const struct run *engine_find_run(const struct engine *engine, uint64_t run)
+{
+	return core_find_run(engine->core, run);
+}
+
+size_t engine_runs_count(const struct engine *engine)
+{
+	return engine->core->runs_count;
+}
+
+int64_t engine_trouble_since_ms(const struct engine *engine)
+{
+	return engine->trouble_since_ms;
+}
+
 void engine_start(struct engine *engine)
 {
 	uv_timer_start(&engine->requests, on_requests_due, ENGINE_REQUESTS_MS, ENGINE_REQUESTS_MS);
 	uv_timer_start(&engine->again, on_retry_due, 1000, 1000);
 	on_requests_due(&engine->requests); /* before anything starts: a worker may be drained */
-	handle(engine, &(struct event){ .kind = EVENT_TICK });
-	start_links(engine);
+	engine_kick(engine);
 }
 
 void engine_stop(struct engine *engine)
@@ -879,6 +966,7 @@ void engine_free(struct engine *engine)
 {
 	courier_free(engine->courier);
 	driver_fini(&engine->driver);
+	free_dropped(engine, true);
 	core_free(engine->core);
 	store_close(engine->side);
 	store_close(engine->store);

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libscheduler.a
 libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 libscheduler_a_SOURCES = \
+	scheduler/alarm.c scheduler/alarm.h \
 	scheduler/artifact.h \
 	scheduler/attempt.c scheduler/attempt.h \
 	scheduler/checkpoint.c scheduler/checkpoint.h \
@@ -25,12 +26,15 @@ libscheduler_a_SOURCES = \
 	scheduler/launch.c scheduler/launch.h \
 	scheduler/migrate.c scheduler/migrate.h \
 	scheduler/placement.c scheduler/placement.h \
+	scheduler/queue.c scheduler/queue.h \
+	scheduler/registry.c scheduler/registry.h \
 	scheduler/retry.c scheduler/retry.h \
 	scheduler/run.c scheduler/run.h \
 	scheduler/settings.c scheduler/settings.h \
 	scheduler/run_rows.c \
 	scheduler/source.c scheduler/source.h \
 	scheduler/store.c scheduler/store.h scheduler/store_parts.h \
+	scheduler/store_queue.c scheduler/store_queue.h \
 	scheduler/store_run.c \
 	scheduler/store_save.c \
 	scheduler/store_worker.c \
@@ -57,6 +61,7 @@ libscheduler_a_SOURCES += \
 	scheduler/command_why.c \
 	scheduler/command_workers.c \
 	scheduler/listing.c scheduler/listing.h \
+	scheduler/lockfile.c scheduler/lockfile.h \
 	scheduler/moment.c scheduler/moment.h \
 	scheduler/owner.c scheduler/owner.h \
 	scheduler/paths.c scheduler/paths.h \
@@ -72,7 +77,8 @@ libscheduler_a_SOURCES += \
 	scheduler/view_workers.c \
 	scheduler/why.c scheduler/why.h
 dist_man_MANS += scheduler/stoker.1
-EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_view.def
+EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_queue.def \
+	scheduler/statements_view.def
 
 # The schema as C strings, for migrate.c.
 scheduler/schema_sql.inc: $(srcdir)/scheduler/schema.sql $(top_srcdir)/build-aux/embed.sh

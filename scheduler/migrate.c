@@ -3,8 +3,9 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#include "common/scope.h"
+#include "common/buf.h"
 #include "common/mem.h"
+#include "common/scope.h"
 #include "scheduler/store.h"
 
 enum { APPLICATION_ID = 0x53746b72 /* "Stkr" */ };
@@ -73,13 +74,17 @@ static int back_up(struct store *store, int version, struct err *err)
 		       : err_set(err, ERR_IO, "back up %s before an upgrade to %s failed", store->path, path);
 }
 
-static int migrate_once(struct store *store, int from, struct err *err)
+/* All steps in one transaction: whoever looks meanwhile sees the old version or the new one. */
+static int migrate_from(struct store *store, int version, struct err *err)
 {
-	autofree char *sql = mem_printf(
-		"BEGIN EXCLUSIVE; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
-		migrations[from], APPLICATION_ID, from + 1);
+	autobuf struct buf sql = { 0 };
 
-	if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+	buf_append_text(&sql, "BEGIN EXCLUSIVE; ");
+	for (; version < STORE_SCHEMA_VERSION; version++)
+		buf_append_text(&sql, migrations[version]);
+	buf_printf(&sql, "; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;", APPLICATION_ID,
+		   STORE_SCHEMA_VERSION);
+	if (sqlite3_exec(store->db, buf_text(&sql), NULL, NULL, NULL) == SQLITE_OK)
 		return 0;
 	store_error(store, err, "make the schema");
 	sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
@@ -92,13 +97,11 @@ int migrate(struct store *store, struct err *err)
 
 	if (read_version(store, &version, err) < 0)
 		return err->code;
-	if (version > 0 && version < STORE_SCHEMA_VERSION && store->path != NULL &&
-	    back_up(store, version, err) < 0)
+	if (version == STORE_SCHEMA_VERSION)
+		return 0;
+	if (version > 0 && store->path != NULL && back_up(store, version, err) < 0)
 		return err->code;
-	for (; version < STORE_SCHEMA_VERSION; version++)
-		if (migrate_once(store, version, err) < 0)
-			return err->code;
-	return 0;
+	return migrate_from(store, version, err);
 }
 
 int migrate_check(struct store *store, struct err *err)

@@ -1,17 +1,13 @@
 #include "scheduler/owner.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/scope.h"
+#include "scheduler/lockfile.h"
 #include "scheduler/paths.h"
-
-enum { OWNER_BYTES_MAX = 300 };
 
 /* Makes the folders of `path` from `keep` bytes on; the state folder before them is there already. */
 static int make_folders(char *path, size_t keep, struct err *err)
@@ -30,77 +26,50 @@ static int make_folders(char *path, size_t keep, struct err *err)
 	}
 }
 
-static int64_t read_pid(int fd)
-{
-	char text[OWNER_BYTES_MAX + 1];
-	ssize_t n = pread(fd, text, OWNER_BYTES_MAX, 0);
-
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	return strtoll(text, NULL, 10);
-}
-
-static int write_owner(int fd, const char *path, struct err *err)
-{
-	char host[256] = "", text[OWNER_BYTES_MAX];
-	int n;
-
-	gethostname(host, sizeof host - 1);
-	n = snprintf(text, sizeof text, "%d %s\n", (int)getpid(), host);
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
-		return err_errno(err, "write %s", path);
-	return 0;
-}
-
-static int refuse(int fd, const char *dag, uint64_t number, struct err *err)
-{
-	int64_t pid = read_pid(fd);
-
-	if (pid > 0)
-		return err_set(err, ERR_BUSY, "run %s/%" PRIu64 " is driven by pid %" PRId64, dag, number,
-			       pid);
-	return err_set(err, ERR_BUSY, "run %s/%" PRIu64 " is driven by another process", dag, number);
-}
-
-static struct flock whole_file(short type)
-{
-	return (struct flock){ .l_type = type, .l_whence = SEEK_SET };
-}
-
 int owner_take(const char *home, const char *dag, uint64_t number, int *fd_out, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	const char *path = paths_owner(&arena, home, dag, number);
 	char *dir = arena_strdup(&arena, paths_run_dir(&arena, home, dag, number));
-	struct flock lock = whole_file(F_WRLCK);
-	autoclose int fd = -1;
+	int64_t pid;
 	int rc = make_folders(dir, strlen(home), err);
 
-	if (rc < 0)
+	if (rc == 0)
+		rc = lockfile_take(paths_owner(&arena, home, dag, number), fd_out, &pid, err);
+	if (rc != ERR_BUSY)
 		return rc;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_errno(err, "open %s", path);
-	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
-		return errno == EAGAIN || errno == EACCES ? refuse(fd, dag, number, err)
-							  : err_errno(err, "lock %s", path);
-	rc = write_owner(fd, path, err);
-	if (rc < 0)
-		return rc;
-	*fd_out = take_fd(fd);
-	return 0;
+	if (pid > 0)
+		return err_set(err, ERR_BUSY, "run %s/%" PRIu64 " is driven by pid %" PRId64, dag, number, pid);
+	return err_set(err, ERR_BUSY, "run %s/%" PRIu64 " is driven by another process", dag, number);
+}
+
+bool owner_has_own(const char *home, const char *dag, uint64_t number, int64_t *pid_out)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+
+	return lockfile_is_held(paths_owner(&arena, home, dag, number), pid_out);
 }
 
 bool owner_is_alive(const char *home, const char *dag, uint64_t number, int64_t *pid_out)
 {
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct flock lock = whole_file(F_RDLCK);
-	autoclose int fd = open(paths_owner(&arena, home, dag, number), O_RDONLY | O_CLOEXEC);
+	return owner_daemon_is_alive(home, pid_out) || owner_has_own(home, dag, number, pid_out);
+}
 
-	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
-		return false;
-	if (pid_out != NULL)
-		*pid_out = read_pid(fd);
-	return true;
+int owner_take_home(const char *home, int *fd_out, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	int64_t pid;
+	int rc = lockfile_take(paths_daemon_lock(&arena, home), fd_out, &pid, err);
+
+	return rc != ERR_BUSY ? rc
+			      : err_set(err, ERR_BUSY,
+					"a daemon is at work already on %s: pid %" PRId64
+					" (another one takes another STOKER_HOME)",
+					home, pid);
+}
+
+bool owner_daemon_is_alive(const char *home, int64_t *pid_out)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+
+	return lockfile_is_held(paths_daemon_lock(&arena, home), pid_out);
 }

@@ -1,12 +1,9 @@
 /*
  * owner.h - which process drives a run, if any
  *
- * A driver holds a lock on <run dir>/owner as long as it lives; the kernel gives it back however the process
- * ends. A run that is queued or running and has no owner is orphaned: its steps go on, nobody collects them.
- *
- * The lock is one of an open file description (fcntl, F_OFD_SETLK): it is asked for without being taken, so
- * somebody who only looks never stands in the way of a driver that starts, as a shared flock would. The file
- * names its holder as "<pid> <host>", for people.
+ * A driver holds <run dir>/owner as long as it lives (lockfile.h). The daemon holds <home>/daemon.lock, and
+ * whatever is to go on and has no owner of its own is the daemon's: it takes it up as soon as its turn comes. A run that is
+ * queued or running and has neither is orphaned: its steps go on, nobody collects them.
  */
 #ifndef SCHEDULER_OWNER_H
 #define SCHEDULER_OWNER_H
@@ -21,7 +18,17 @@
  */
 int owner_take(const char *home, const char *dag, uint64_t number, int *fd_out, struct err *err);
 
-/* True while a driver has it; *pid_out (may be NULL) is its pid, 0 when it could not be read. */
+/*
+ * True while a driver has it, or the daemon is there to take it; *pid_out (may be NULL) is its pid, 0 when it could
+ * not be read.
+ */
 bool owner_is_alive(const char *home, const char *dag, uint64_t number, int64_t *pid_out);
+
+/* True while it has an owner of its own. */
+bool owner_has_own(const char *home, const char *dag, uint64_t number, int64_t *pid_out);
+
+/* To be the daemon of a state folder. ERR_BUSY names the one that is. */
+int owner_take_home(const char *home, int *fd_out, struct err *err);
+bool owner_daemon_is_alive(const char *home, int64_t *pid_out);
 
 #endif

@@ -28,3 +28,13 @@ const char *paths_log(struct arena *arena, const char *home, const char *dag, ui
 	return arena_printf(arena, "%s/runs/%s/%" PRIu64 "/%s.%" PRIu32 ".log", home, dag, number, task,
 			    attempt);
 }
+
+const char *paths_daemon_lock(struct arena *arena, const char *home)
+{
+	return arena_printf(arena, "%s/daemon.lock", home);
+}
+
+const char *paths_control(struct arena *arena, const char *home)
+{
+	return arena_printf(arena, "%s/control.sock", home);
+}

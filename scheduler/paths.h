@@ -1,6 +1,8 @@
 /*
  * paths.h - where things lie below the state folder
  *
+ *   <home>/daemon.lock                               held by the daemon; see owner.h
+ *   <home>/control.sock                              where it listens
  *   <home>/runs/<dag>/<number>/owner                 who drives the run; see owner.h
  *   <home>/runs/<dag>/<number>/<task>.<attempt>.log  what the attempt printed
  *   <home>/parcels/<digest>                          snapshots of sources
@@ -19,5 +21,7 @@ const char *paths_parcels(struct arena *arena, const char *home);
 const char *paths_fetched(struct arena *arena, const char *home, const char *digest);
 const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
 		      const char *task, uint32_t attempt);
+const char *paths_daemon_lock(struct arena *arena, const char *home);
+const char *paths_control(struct arena *arena, const char *home);
 
 #endif

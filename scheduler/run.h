@@ -2,6 +2,7 @@
  * run.h - one execution of a DAG: its states, and what is stored of it
  *
  *   queued --> running --> succeeded | failed | canceled
+ *      \--> failed (what it waited for did not happen) | canceled
  */
 #ifndef SCHEDULER_RUN_H
 #define SCHEDULER_RUN_H

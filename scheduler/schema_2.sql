@@ -35,3 +35,7 @@ CREATE INDEX occurrence_run ON occurrence (run) WHERE run IS NOT NULL;
 -- The queue is those in state queued: highest priority first, then oldest.
 ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN waits_for TEXT NOT NULL DEFAULT ''; -- why it is still queued, for people
+ALTER TABLE run ADD COLUMN max_active INTEGER NOT NULL DEFAULT 1;     -- runs of its DAG that may go on at a time
+ALTER TABLE run ADD COLUMN source_folder TEXT NOT NULL DEFAULT '';    -- its snapshot is still to be taken; '': not
+-- What it waits for: [{"dag":"features","state":"succeeded","within_ms":0}]; '': nothing
+ALTER TABLE run ADD COLUMN after TEXT NOT NULL DEFAULT '';

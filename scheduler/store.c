@@ -441,28 +441,44 @@ int store_add_request(struct store *store, uint64_t run, const char *verb, const
 	return store_step_done(store, stmt, "ask the run's driver", err);
 }
 
-int store_requests(struct store *store, uint64_t run, struct arena *arena, struct store_request **out,
-		   size_t *count_out, struct err *err)
+int store_requests(struct store *store, struct arena *arena, struct store_request **out, size_t *count_out,
+		   struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_open_requests);
 	struct store_request *list = NULL;
 	size_t count = 0, room = 0;
 	int rc;
 
-	sqlite3_bind_int64(stmt, 1, (int64_t)run);
 	while ((rc = store_step_row(store, stmt, "read requests", err)) == 1) {
 		mem_grow(&list, &room, count, sizeof *list);
 		list[count++] = (struct store_request){
 			.id = (uint64_t)sqlite3_column_int64(stmt, 0),
-			.verb = store_column_text(stmt, 1, arena),
-			.actor = store_column_text(stmt, 2, arena),
-			.origin = store_column_text(stmt, 3, arena),
+			.run = (uint64_t)sqlite3_column_int64(stmt, 1),
+			.verb = store_column_text(stmt, 2, arena),
+			.actor = store_column_text(stmt, 3, arena),
+			.origin = store_column_text(stmt, 4, arena),
+			.queued = strcmp((const char *)sqlite3_column_text(stmt, 5),
+					 run_states[RUN_QUEUED].name) == 0,
 		};
 	}
 	*out = arena_memdup(arena, list, count * sizeof *list);
 	*count_out = count;
 	free(list);
 	return rc;
+}
+
+bool store_has_changed(struct store *store)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_data_version);
+	int64_t version = -1;
+
+	if (store_step_row(store, stmt, "look for changes", NULL) == 1)
+		version = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	if (version == store->version_seen)
+		return false;
+	store->version_seen = version;
+	return true;
 }
 
 int store_find_run(struct store *store, const char *name, uint64_t *id_out, struct err *err)

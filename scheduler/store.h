@@ -42,6 +42,7 @@ struct store {
 	char name[13]; /* 12 hexadecimal digits, made once: see protocol.h */
 	bool writable;
 	int depth;       /* of transactions */
+	int64_t version_seen; /* of the data, by store_has_changed */
 	ino_t wal_inode; /* to notice that somebody removed the journal beneath us */
 	sqlite3_stmt *statements[STMT_COUNT];
 };
@@ -74,7 +75,8 @@ struct store_new_run {
 	const char *trigger;
 	const char *actor;
 	const char *origin;
-	const char *source; /* digest of the snapshot; NULL: none */
+	const char *source; /* digest of the snapshot; NULL: none, or still to be taken */
+	bool at_once;       /* without what the DAG waits for (`after`) */
 	uint64_t source_bytes;
 	int64_t scheduled_for_wall_ms;
 	int64_t wall_ms;
@@ -121,13 +123,18 @@ int store_add_request(struct store *store, uint64_t run, const char *verb, const
 
 struct store_request {
 	uint64_t id;
+	uint64_t run;
+	bool queued; /* the run is: nobody drives it yet */
 	const char *verb;
 	const char *actor;
 	const char *origin;
 };
 
-/* Open requests for `run`, oldest first. */
-int store_requests(struct store *store, uint64_t run, struct arena *arena, struct store_request **out,
-		   size_t *count_out, struct err *err);
+/* Open requests, oldest first. */
+int store_requests(struct store *store, struct arena *arena, struct store_request **out, size_t *count_out,
+		   struct err *err);
+
+/* True when somebody else has written since this was last asked, and the first time. */
+bool store_has_changed(struct store *store);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dag/diagnostic.h"
+#include "scheduler/store_queue.h"
 
 /* --- making a run --------------------------------------------------------------------------------------- */
 
@@ -44,9 +45,20 @@ static int put_version(struct store *store, const struct store_new_run *new_run,
 	return 0;
 }
 
+/* Where the snapshot is still to be taken from; "": nowhere. */
+static const char *source_folder(const struct store_new_run *new_run, struct arena *arena)
+{
+	const struct dag *dag = new_run->dag;
+
+	if (dag->source == NULL || (new_run->source != NULL && new_run->source[0] != '\0'))
+		return "";
+	return dag->source[0] == '/' ? dag->source : arena_printf(arena, "%s/%s", dag->dir, dag->source);
+}
+
 static int add_run(struct store *store, const struct store_new_run *new_run, int64_t dag, uint64_t number,
 		   int64_t version, uint64_t *id_out, struct err *err)
 {
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	sqlite3_stmt *stmt = store_statement(store, STMT_add_run);
 	int rc;
 
@@ -62,6 +74,9 @@ static int add_run(struct store *store, const struct store_new_run *new_run, int
 	store_bind_text(stmt, 10, new_run->source);
 	sqlite3_bind_int64(stmt, 11, (int64_t)new_run->source_bytes);
 	sqlite3_bind_int64(stmt, 12, new_run->dag->priority);
+	sqlite3_bind_int64(stmt, 13, new_run->dag->max_active_runs);
+	store_bind_text(stmt, 14, source_folder(new_run, &arena));
+	store_bind_text(stmt, 15, new_run->at_once ? "" : store_after_text(new_run->dag, &arena));
 	rc = store_step_row(store, stmt, "make a run", err);
 	if (rc < 0)
 		return rc;

@@ -117,7 +117,7 @@ static void a_step_that_names_no_worker_prefers_this_machine(void **state)
 	add_run("source: .\nsteps: {a: {run: x}}");
 	connect_worker("gpu1", 1);
 	assert_on(0, "gpu1"); /* the only one there is by now */
-	core_drop_run(core, 1);
+	run_free(core_take_run(core, 1));
 	add_run("source: .\nsteps: {a: {run: x}, b: {run: x}}");
 	tick();
 	connect_worker("local", 2);
