@@ -347,6 +347,12 @@ int64_t core_next_wake_ms(const struct core *core);
 struct run *core_find_run(const struct core *core, uint64_t run);
 
 /*
+ * Which tasks EVENT_RETRY would run again in a run that has ended: sets them in `selected`, one for each step, all false
+ * before.
+ */
+void core_select_retry(const struct run *run, int from_step, bool *selected);
+
+/*
  * Leases (core_lease.c). The one under which a task like `step` runs on `worker`; 0: none, it is waited for.
  */
 int64_t core_lease_ms(const struct dag_step *step, const char *worker);

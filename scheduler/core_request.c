@@ -139,6 +139,16 @@ void core_make_ready(struct core *core, struct run *run, struct actions *out)
 	}
 }
 
+void core_select_retry(const struct run *run, int from_step, bool *selected)
+{
+	if (from_step >= 0)
+		select_from(run, (size_t)from_step, selected);
+	else
+		for (size_t i = 0; i < run->dag->steps_count; i++)
+			selected[i] = run->tasks[i].row.state != TASK_SUCCEEDED;
+	select_needed(run, selected);
+}
+
 void core_on_retry(struct core *core, const struct event *event, struct actions *out)
 {
 	struct run *run = core_find_run(core, event->id.run);
@@ -147,12 +157,7 @@ void core_on_retry(struct core *core, const struct event *event, struct actions 
 	if (run == NULL || !machine_ended(run_states, run->row.state))
 		return;
 	selected = mem_array(run->dag->steps_count, sizeof *selected);
-	if (event->from_step >= 0)
-		select_from(run, (size_t)event->from_step, selected);
-	else
-		for (size_t i = 0; i < run->dag->steps_count; i++)
-			selected[i] = run->tasks[i].row.state != TASK_SUCCEEDED;
-	select_needed(run, selected);
+	core_select_retry(run, event->from_step, selected);
 	run->row.state = RUN_RUNNING;
 	run->row.reason = REASON_NONE;
 	run->row.cancel_wall_ms = run->row.ended_wall_ms = 0;

@@ -86,7 +86,12 @@ bool driver_has_saves(const struct actions *batch)
 	return false;
 }
 
+int driver_batches(const struct driver *driver)
+{
+	return driver->writing + (driver->batches[driver->gathering].count > 0);
+}
+
 bool driver_is_idle(const struct driver *driver)
 {
-	return !driver->writing && driver->batches[driver->gathering].count == 0;
+	return driver_batches(driver) == 0;
 }

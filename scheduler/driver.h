@@ -57,6 +57,9 @@ void driver_flush(struct driver *driver);
 /* False for a batch of orders alone: there is nothing to commit before they are carried out. */
 bool driver_has_saves(const struct actions *batch);
 
+/* How many batches hold something that is not on disk yet: 0, 1 or 2. */
+int driver_batches(const struct driver *driver);
+
 /* Nothing gathers and nothing is being written. */
 bool driver_is_idle(const struct driver *driver);
 

@@ -58,6 +58,7 @@ struct engine {
 	int64_t trouble_since_ms;    /* 0: all is well */
 	uint64_t batches_written;
 	struct list dropped;
+	struct list waits;
 	bool patient;
 	struct engine_worker *workers;
 	size_t workers_count;
@@ -473,6 +474,26 @@ static void free_dropped(struct engine *engine, bool all)
 	}
 }
 
+/* `err` is NULL: only those whose batch is on disk; else all. */
+static void tell_waits(struct engine *engine, const struct err *err)
+{
+	struct list due;
+
+	list_init(&due);
+	list_each (at, &engine->waits) {
+		if (err == NULL && list_entry(at, struct engine_wait, link)->batch > engine->batches_written)
+			continue;
+		list_remove(at);
+		list_append(&due, at);
+	}
+	while (!list_empty(&due)) {
+		struct engine_wait *wait = list_entry(due.next, struct engine_wait, link);
+
+		list_remove(&wait->link);
+		wait->done(wait->context, err != NULL ? err : &(struct err){ .code = ERR_OK }); /* may free it */
+	}
+}
+
 static void batch_is_written(struct engine *engine, const struct actions *batch)
 {
 	if (engine->handler->on_saved != NULL)
@@ -480,6 +501,7 @@ static void batch_is_written(struct engine *engine, const struct actions *batch)
 	driver_written(&engine->driver);
 	engine->batches_written++;
 	free_dropped(engine, driver_is_idle(&engine->driver));
+	tell_waits(engine, NULL);
 	for (size_t i = 0; i < engine->workers_count; i++)
 		link_flush(engine->workers[i].link);
 }
@@ -845,6 +867,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 	struct engine *engine = mem_zalloc(sizeof *engine);
 
 	list_init(&engine->dropped);
+	list_init(&engine->waits);
 	engine->loop = loop;
 	engine->handler = handler;
 	engine->context = context;
@@ -918,6 +941,14 @@ void engine_write(struct engine *engine, struct writer_job *job)
 	writer_add(engine->writer, job);
 }
 
+void engine_when_stored(struct engine *engine, struct engine_wait *wait)
+{
+	driver_flush(&engine->driver);
+	wait->batch = engine->batches_written + (uint64_t)driver_batches(&engine->driver);
+	list_append(&engine->waits, &wait->link);
+	tell_waits(engine, NULL);
+}
+
 struct store *engine_reader(struct engine *engine)
 {
 	return engine->side;
@@ -955,6 +986,7 @@ void engine_stop(struct engine *engine)
 	uv_close((uv_handle_t *)&engine->linger, NULL);
 	uv_close((uv_handle_t *)&engine->requests, NULL);
 	uv_close((uv_handle_t *)&engine->again, NULL);
+	tell_waits(engine, &(struct err){ .code = ERR_BUSY, .text = "stoker is being stopped" });
 	courier_stop(engine->courier);
 	for (size_t i = 0; i < engine->workers_count; i++)
 		link_close(engine->workers[i].link, NULL, NULL);

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "common/err.h"
+#include "common/list.h"
 #include "scheduler/core.h"
 #include "scheduler/settings.h"
 #include "scheduler/store.h"
@@ -70,6 +71,18 @@ void engine_drop_run(struct engine *engine, uint64_t run);
 /* To write something else, on the writer's thread; to read, on the loop: short and bounded. */
 void engine_write(struct engine *engine, struct writer_job *job);
 struct store *engine_reader(struct engine *engine);
+
+/*
+ * Calls `done` on the loop once all that was decided until now is on disk: what somebody asked for may be acknowledged
+ * then. In the caller's memory until it is called, which is exactly once; a code says that stoker is being stopped.
+ */
+struct engine_wait {
+	void (*done)(void *context, const struct err *err);
+	void *context;
+	uint64_t batch;
+	struct list link;
+};
+void engine_when_stored(struct engine *engine, struct engine_wait *wait);
 
 const struct run *engine_find_run(const struct engine *engine, uint64_t run);
 size_t engine_runs_count(const struct engine *engine);

@@ -27,10 +27,12 @@ libscheduler_a_SOURCES = \
 	scheduler/migrate.c scheduler/migrate.h \
 	scheduler/placement.c scheduler/placement.h \
 	scheduler/queue.c scheduler/queue.h \
+	scheduler/readiness.c scheduler/readiness.h \
 	scheduler/registry.c scheduler/registry.h \
 	scheduler/retry.c scheduler/retry.h \
 	scheduler/run.c scheduler/run.h \
 	scheduler/settings.c scheduler/settings.h \
+	scheduler/settings_daemon.c scheduler/settings_daemon.h \
 	scheduler/run_rows.c \
 	scheduler/source.c scheduler/source.h \
 	scheduler/store.c scheduler/store.h scheduler/store_parts.h \

@@ -13,6 +13,7 @@
 #include "dag/scalar.h"
 #include "dag/spec_step.h"
 #include "dag/value.h"
+#include "scheduler/settings_daemon.h"
 
 #define SECOND_MS INT64_C(1000)
 
@@ -191,6 +192,9 @@ static void read_workers(struct spec *spec, const struct field *field, const str
 
 static const struct field file_fields[] = {
 	{ "workers", read_workers, 0, .example = "{gpu1: {ssh: alice@gpu1.lan, labels: [gpu]}}" },
+	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
+	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
+	  .max = 10000 },
 };
 
 static const struct field_level file_level = { "this file", file_fields, COUNT_OF(file_fields) };
@@ -308,6 +312,7 @@ int settings_load(const char *named, struct settings **settings_out, struct diag
 	if (rc < 0)
 		return rc;
 	add_local(&reading);
+	settings_place_dags(settings);
 	expand_paths(settings);
 	*settings_out = take(settings);
 	return 0;

@@ -25,11 +25,19 @@ struct settings_worker {
 	struct ssh_target target; /* terms.remote only */
 };
 
+/* The daemon itself. */
+struct settings_daemon {
+	const char **places; /* of DAG files: folders and files, absolute */
+	size_t places_count;
+	int active_max; /* runs at a time, of all DAGs; 0: nothing was said */
+};
+
 struct settings {
 	struct arena arena;
 	const char *path; /* NULL: there is no file */
 	struct settings_worker *workers; /* `local` last, unless it is switched off */
 	size_t workers_count;
+	struct settings_daemon daemon;
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */
