@@ -40,7 +40,7 @@ struct registry {
 	uv_loop_t *loop;
 	const struct registry_handler *handler;
 	void *context;
-	struct place *places;
+	struct place **places;
 	size_t places_count;
 	struct file *files; /* sorted by path */
 	struct registry_file *shown;
@@ -90,15 +90,11 @@ static void put_in_force(struct file *file, struct dag *dag)
 /* What an earlier daemon had in force stays so, although the file is broken now. */
 static void recall(struct registry *registry, struct file *file)
 {
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	autodiagnostics struct diagnostics diagnostics;
-	const char *text = registry->handler->recall == NULL
-				   ? NULL
-				   : registry->handler->recall(registry->context, file->path, &arena);
-	struct dag *dag;
+	struct dag *dag = registry->handler->recall == NULL
+				  ? NULL
+				  : registry->handler->recall(registry->context, file->path);
 
-	diagnostics_init(&diagnostics);
-	if (text != NULL && dag_parse(file->path, text, strlen(text), &dag, &diagnostics) == 0)
+	if (dag != NULL)
 		put_in_force(file, dag);
 }
 
@@ -292,13 +288,13 @@ static void look(struct registry *registry, bool again)
 	for (size_t i = 0; i < registry->places_count; i++) {
 		struct stat st;
 
-		watch_place(&registry->places[i]);
-		if (stat(registry->places[i].path, &st) < 0)
+		watch_place(registry->places[i]);
+		if (stat(registry->places[i]->path, &st) < 0)
 			continue;
 		if (S_ISDIR(st.st_mode))
-			see_folder(registry, registry->places[i].path, again);
+			see_folder(registry, registry->places[i]->path, again);
 		else if (S_ISREG(st.st_mode))
-			see_file(registry, registry->places[i].path, &st, again);
+			see_file(registry, registry->places[i]->path, &st, again);
 	}
 	changed = forget_absent(registry);
 	qsort(registry->files, registry->files_count, sizeof *registry->files, by_path);
@@ -316,6 +312,22 @@ static void look(struct registry *registry, bool again)
 static void on_look_due(uv_timer_t *timer)
 {
 	look(timer->data, false);
+}
+
+static void on_place_closed(uv_handle_t *handle)
+{
+	struct place *place = (struct place *)(void *)((char *)handle - offsetof(struct place, watch));
+
+	free(place->path);
+	free(place);
+}
+
+static void drop_places(struct registry *registry)
+{
+	for (size_t i = 0; i < registry->places_count; i++)
+		uv_close((uv_handle_t *)&registry->places[i]->watch, on_place_closed);
+	registry->places_count = 0;
+	free(take(registry->places));
 }
 
 /* --- life ----------------------------------------------------------------------------------------------- */
@@ -336,14 +348,16 @@ struct registry *registry_new(uv_loop_t *loop, const struct registry_handler *ha
 
 void registry_start(struct registry *registry, const char *const *places, size_t count)
 {
+	drop_places(registry);
 	registry->places = mem_array(count + 1, sizeof *registry->places);
 	registry->places_count = count;
 	for (size_t i = 0; i < count; i++) {
-		struct place *place = &registry->places[i];
+		struct place *place = mem_zalloc(sizeof *place);
 
 		place->path = mem_strdup(places[i]);
 		uv_fs_event_init(registry->loop, &place->watch);
 		place->watch.data = registry;
+		registry->places[i] = place;
 	}
 	uv_timer_start(&registry->look, on_look_due, REGISTRY_LOOK_MS, REGISTRY_LOOK_MS);
 	look(registry, true);
@@ -376,8 +390,7 @@ void registry_stop(struct registry *registry)
 	registry->stopping = true;
 	uv_close((uv_handle_t *)&registry->look, NULL);
 	uv_close((uv_handle_t *)&registry->settle, NULL);
-	for (size_t i = 0; i < registry->places_count; i++)
-		uv_close((uv_handle_t *)&registry->places[i].watch, NULL);
+	drop_places(registry);
 }
 
 void registry_free(struct registry *registry)
@@ -390,9 +403,6 @@ void registry_free(struct registry *registry)
 		free(registry->files[i].error);
 		free(registry->files[i].twin);
 	}
-	for (size_t i = 0; i < registry->places_count; i++)
-		free(registry->places[i].path);
-	free(registry->places);
 	free(registry->files);
 	free(registry->shown);
 	free(registry);

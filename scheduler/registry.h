@@ -42,8 +42,8 @@ struct registry_file {
 struct registry_handler {
 	/* Something is different: walk registry_files. */
 	void (*on_changed)(void *context);
-	/* The text of the last good version of `path` that somebody remembers, in `arena`; NULL: none. */
-	const char *(*recall)(void *context, const char *path, struct arena *arena);
+	/* The last good version of `path` that somebody remembers; the registry's from then on. NULL: none. */
+	struct dag *(*recall)(void *context, const char *path);
 };
 
 struct registry;
@@ -51,7 +51,7 @@ struct registry;
 /* Nothing is read before registry_start. */
 struct registry *registry_new(uv_loop_t *loop, const struct registry_handler *handler, void *context);
 
-/* Looks at these places, now and from now on; once. Texts are copied. */
+/* Looks at these places, now and from now on, in place of those before. Texts are copied. */
 void registry_start(struct registry *registry, const char *const *places, size_t count);
 
 /* Reads every file again, whether it seems changed or not. */

@@ -111,6 +111,9 @@ int store_drain_worker(struct store *store, const char *worker, const char *acto
 		       int64_t wall_ms, struct err *err);
 int store_undrain_worker(struct store *store, const char *worker, const char *actor, const char *origin,
 			 int64_t wall_ms, struct err *err);
+/* Somebody did something that has no row of its own. */
+int store_add_event(struct store *store, const char *kind, const char *actor, const char *origin,
+		    const char *detail, int64_t wall_ms, struct err *err);
 /* Somebody accepted the key of a worker's host: a line in the audit trail. */
 int store_trust_worker(struct store *store, const char *worker, const char *keys, const char *actor,
 		       const char *origin, int64_t wall_ms, struct err *err);

@@ -59,19 +59,26 @@ int store_undrain_worker(struct store *store, const char *worker, const char *ac
 			    err);
 }
 
-int store_trust_worker(struct store *store, const char *worker, const char *keys, const char *actor,
-		       const char *origin, int64_t wall_ms, struct err *err)
+int store_add_event(struct store *store, const char *kind, const char *actor, const char *origin,
+		    const char *detail, int64_t wall_ms, struct err *err)
 {
-	autofree char *text = mem_printf("%s: %s", worker, keys);
 	const struct action event = { .kind = SAVE_EVENT,
 				      .id.task = UINT64_MAX,
-				      .event = { wall_ms, "worker.trusted", actor, origin, text } };
+				      .event = { wall_ms, kind, actor, origin, detail } };
 	int rc = store_begin(store, err);
 
 	if (rc < 0)
 		return rc;
 	rc = store_save_event(store, &event, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
+}
+
+int store_trust_worker(struct store *store, const char *worker, const char *keys, const char *actor,
+		       const char *origin, int64_t wall_ms, struct err *err)
+{
+	autofree char *text = mem_printf("%s: %s", worker, keys);
+
+	return store_add_event(store, "worker.trusted", actor, origin, text, wall_ms, err);
 }
 
 int store_drained_workers(struct store *store, struct arena *arena, const char ***names_out,
