@@ -9,11 +9,10 @@
 #include "dag/dag.h"
 #include "dag/diagnostic.h"
 #include "dag/param.h"
-#include "dag/suggest.h"
 #include "scheduler/command.h"
+#include "scheduler/fitness.h"
 #include "scheduler/foreground.h"
 #include "scheduler/owner.h"
-#include "scheduler/placement.h"
 #include "scheduler/source.h"
 
 struct arguments {
@@ -83,87 +82,6 @@ static int load_file(const char *path, struct dag **dag_out)
 	diagnostics_print(&diagnostics, stderr, command_color(stderr));
 	diagnostics_fini(&diagnostics);
 	return rc;
-}
-
-/* True when some worker is called or labelled as the step asks. */
-static bool has_worker_for(const struct settings *settings, const struct dag_step *step, bool *local_out)
-{
-	bool found = false;
-
-	for (size_t i = 0; i < settings->workers_count; i++) {
-		const struct settings_worker *worker = &settings->workers[i];
-		bool fits = step->worker == NULL || strcmp(step->worker, worker->name) == 0;
-
-		for (size_t k = 0; k < worker->terms.labels_count && !fits; k++)
-			fits = strcmp(step->worker, worker->terms.labels[k]) == 0;
-		found |= fits;
-		*local_out |= fits && !worker->terms.remote;
-	}
-	return found;
-}
-
-static int no_such_worker(const struct settings *settings, const struct dag_step *step, struct err *err)
-{
-	struct suggest near = suggest_for(step->worker);
-
-	for (size_t i = 0; i < settings->workers_count; i++) {
-		suggest_offer(&near, settings->workers[i].name, NULL);
-		for (size_t k = 0; k < settings->workers[i].terms.labels_count; k++)
-			suggest_offer(&near, settings->workers[i].terms.labels[k], NULL);
-	}
-	if (suggest_best(&near) != NULL)
-		return err_set(err, ERR_INVALID,
-			       "step '%s' wants the worker '%s', which no worker is called or labelled;"
-			       " did you mean '%s'?",
-			       step->name, step->worker, suggest_best(&near));
-	if (settings->path == NULL)
-		return err_set(err, ERR_INVALID,
-			       "step '%s' wants the worker '%s', and there is only this machine, called"
-			       " 'local': name other machines in ~/.config/stoker/stoker.yaml",
-			       step->name, step->worker);
-	return err_set(err, ERR_INVALID,
-		       "step '%s' wants the worker '%s', which no worker in %s is called or labelled",
-		       step->name, step->worker, settings->path);
-}
-
-/* What this machine can never give is told before anything starts. (GPUs: only its agent knows them.) */
-static int check_size(const struct dag_step *step, struct err *err)
-{
-	int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	int64_t memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-
-	if (step->resources.cpus_milli > cpus * 1000)
-		return err_set(err, ERR_INVALID, "step '%s' asks for %g cpus, this machine has %d", step->name,
-			       (double)step->resources.cpus_milli / 1000, (int)cpus);
-	if (step->resources.memory_bytes > memory_bytes)
-		return err_set(err, ERR_INVALID, "step '%s' asks for %lld MiB of memory, this machine has %lld",
-			       step->name, (long long)step->resources.memory_bytes >> 20,
-			       (long long)memory_bytes >> 20);
-	return 0;
-}
-
-static int check_workers(const struct dag *dag, const struct settings *settings, struct err *err)
-{
-	for (size_t i = 0; i < dag->steps_count; i++) {
-		const struct dag_step *step = &dag->steps[i];
-		bool local = false;
-		bool only_local;
-
-		if (!has_worker_for(settings, step, &local))
-			return step->worker != NULL
-				       ? no_such_worker(settings, step, err)
-				       : err_set(err, ERR_INVALID, "there is no worker for step '%s'",
-						 step->name);
-		only_local = local && (!placement_has_folder(dag, step) || settings->workers_count == 1);
-		if (!local && !placement_has_folder(dag, step))
-			return err_set(err, ERR_INVALID,
-				       "step '%s' runs on another machine ('%s') and has no folder there:"
-				       " add 'source: .' to the DAG, or an absolute 'workdir'",
-				       step->name, step->worker);
-		if (only_local && check_size(step, err) < 0)
-			return err->code;
-	}
-	return 0;
 }
 
 /* What hangs together for a run that is being made: it is owned before anybody can see it. */
@@ -244,7 +162,7 @@ static int run_new_one(const struct arguments *arguments, const struct settings 
 	if (load_file(arguments->target, &dag) < 0)
 		return COMMAND_USAGE;
 	if (param_bind(dag, arguments->assignments, arguments->assignments_count, arena, &values, &err) < 0 ||
-	    check_workers(dag, settings, &err) < 0) {
+	    fitness_check(dag, settings, &err) < 0) {
 		dag_free(dag);
 		command_fail(&err);
 		return COMMAND_USAGE; /* whatever is not found here was given by the user */

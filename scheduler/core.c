@@ -6,9 +6,45 @@
 
 #include "common/mem.h"
 #include "scheduler/core_parts.h"
+#include "scheduler/urgency.h"
 
 /* --- recovery is the ordinary start
  * ------------------------------------------------------------------------------- */
+
+/*
+ * Since when its ready tasks wait is known by the wall clock of then: not before the run began, and no longer
+ * than what makes them first anyway, wherever that clock has gone since.
+ */
+static void settle_waits(struct core *core, struct run *run)
+{
+	for (size_t i = 0; i < run->dag->steps_count; i++) {
+		struct task *task = &run->tasks[i];
+		int64_t since_ms = task->row.ready_wall_ms, waited_ms;
+
+		if (task->row.state != TASK_READY || task->ready_ms >= 0)
+			continue;
+		if (since_ms < run->row.started_wall_ms)
+			since_ms = run->row.started_wall_ms;
+		waited_ms = core->wall_ms - since_ms;
+		if (waited_ms > URGENCY_FIRST_MS)
+			waited_ms = URGENCY_FIRST_MS;
+		task->ready_ms = core->now_ms - (waited_ms > 0 ? waited_ms : 0);
+	}
+}
+
+/* When one of each kind was started last is known of those that are still alive. */
+static void settle_starts(struct core *core, struct run *run)
+{
+	list_each (at, &run->open) {
+		const struct attempt *attempt = list_entry(at, struct attempt, open_link);
+		struct ready_class *class = &run->classes[run->class_of[attempt->row.id.task]];
+		int64_t ago_ms = core->wall_ms - attempt->row.intended_wall_ms;
+		int64_t started_ms = core->now_ms - (ago_ms > 0 ? ago_ms : 0);
+
+		if (started_ms > class->started_ms)
+			class->started_ms = started_ms;
+	}
+}
 
 /* A run that was just handed over: takes up what was decided when its rows were stored. */
 static void settle_run(struct core *core, struct run *run, struct actions *out)
@@ -21,6 +57,8 @@ static void settle_run(struct core *core, struct run *run, struct actions *out)
 	}
 	if (run->row.state == RUN_QUEUED)
 		core_move_run(core, run, RUN_RUNNING, REASON_NONE, out);
+	settle_waits(core, run);
+	settle_starts(core, run);
 	core_make_ready(core, run, out);
 	if (run->row.cancel_wall_ms > 0)
 		for (size_t i = 0; i < run->dag->steps_count; i++)
@@ -35,15 +73,12 @@ static void decide(struct core *core, struct actions *out)
 	if (core->unclaimed)
 		core_ask_for_claims(core, out);
 	core_end_leases(core, out);
-	for (size_t i = 0; i < core->runs_count; i++) {
-		struct run *run = core->by_rank[i];
-
-		if (run->ended)
-			continue;
-		core_wake_retrying(core, run, out);
-		core_start_ready(core, run, out);
-		core_finish_run(core, run, out);
-	}
+	for (size_t i = 0; i < core->runs_count; i++)
+		if (!core->runs[i]->ended)
+			core_wake_retrying(core, core->runs[i], out);
+	core_start_ready(core, out);
+	for (size_t i = 0; i < core->runs_count; i++)
+		core_finish_run(core, core->runs[i], out);
 }
 
 /* What an earlier scheduler granted is not known; it granted it before this one began. */
@@ -156,7 +191,8 @@ void core_free(struct core *core)
 	for (size_t i = 0; i < core->workers_count; i++)
 		free(core->workers[i]);
 	free(core->runs);
-	free(core->by_rank);
+	free(core->queue);
+	free(core->pools);
 	buf_fini(&core->scratch);
 	arena_fini(&core->arena);
 	free(core);
@@ -173,20 +209,6 @@ void core_add_worker(struct core *core, const char *name)
 	worker->granted_ms = -1;
 	list_init(&worker->live);
 	core->workers[core->workers_count++] = worker;
-}
-
-static void rank_runs(struct core *core)
-{
-	size_t count = 0;
-
-	core->by_rank = mem_realloc(core->by_rank, core->runs_room * sizeof *core->by_rank);
-	for (size_t i = 0; i < core->runs_count; i++) {
-		size_t at = count++;
-
-		for (; at > 0 && core->by_rank[at - 1]->dag->priority < core->runs[i]->dag->priority; at--)
-			core->by_rank[at] = core->by_rank[at - 1];
-		core->by_rank[at] = core->runs[i];
-	}
 }
 
 /* What an attempt began from and whether it got further is not stored with it: the ledger tells. */
@@ -247,6 +269,20 @@ void core_set_terms(struct core *core, const char *name, const struct worker_ter
 	worker->configured = true;
 }
 
+void core_set_pool(struct core *core, const char *name, int slots)
+{
+	struct pool *pool = pool_use(core, name);
+
+	pool->slots = slots;
+	pool->known = true;
+}
+
+void core_forget_pools(struct core *core)
+{
+	for (size_t i = 0; i < core->pools_count; i++)
+		core->pools[i]->known = false;
+}
+
 void core_add_run(struct core *core, struct run *run)
 {
 	size_t at = core_run_position(core, run->row.id);
@@ -255,7 +291,9 @@ void core_add_run(struct core *core, struct run *run)
 	memmove(core->runs + at + 1, core->runs + at, (core->runs_count - at) * sizeof(struct run *));
 	core->runs[at] = run;
 	core->runs_count++;
-	rank_runs(core);
+	for (size_t i = 0; i < run->classes_count; i++)
+		if (run->classes[i].like->pool != NULL)
+			run->classes[i].pool = pool_use(core, run->classes[i].like->pool);
 	for (const struct past_worker *past = run->past_workers; past != NULL; past = past->next)
 		core_note_use(run, use_worker(core, past->name), &run->dag->steps[past->step]);
 	list_each (link, &run->open)
@@ -274,6 +312,5 @@ struct run *core_take_run(struct core *core, uint64_t id)
 	run = core->runs[at];
 	core->runs_count--;
 	memmove(core->runs + at, core->runs + at + 1, (core->runs_count - at) * sizeof(struct run *));
-	rank_runs(core);
 	return run;
 }

@@ -11,6 +11,9 @@
  * answers with the attempts it has, each attempt we expect there gets one verdict, and only then are tasks
  * placed.
  *
+ * Who goes first: over all runs the most urgent task (urgency.h), then the oldest; within its run's `concurrency`,
+ * its pool, and what the workers have. What is taken of all that is derived from the attempts alive.
+ *
  * Who may start it elsewhere: an attempt that has a lease (`move_after`) is given up when its worker is down
  * and its lease has run out on both sides. Its end is `lost` then, whatever is heard of it later.
  *
@@ -37,6 +40,7 @@
 #include "scheduler/artifact.h"
 #include "scheduler/attempt.h"
 #include "scheduler/checkpoint.h"
+#include "scheduler/pool.h"
 #include "scheduler/run.h"
 #include "scheduler/task.h"
 #include "scheduler/terms.h"
@@ -229,7 +233,9 @@ struct task {
 	size_t outputs_count;
 	size_t unmet;         /* needs that have not succeeded */
 	int64_t not_before_ms; /* monotonic; -1: only the stored wall time is known yet */
-	uint64_t ready_seq;    /* when it became ready: the oldest goes first */
+	int64_t ready_ms;      /* when it became ready, monotonic; -1: only the stored wall time is known yet */
+	uint64_t ready_seq;    /* the order in which tasks became ready: the oldest goes first */
+	struct worker *kept;   /* the worker that was kept for it last; NULL: none */
 	char *metric;         /* last one; NULL: none. For those who look on, not for deciding. */
 	size_t metric_room;
 };
@@ -237,7 +243,9 @@ struct task {
 /* Ready tasks of a run that ask for the same: if the first does not fit, none does. */
 struct ready_class {
 	const struct dag_step *like;
+	struct pool *pool;  /* NULL: none */
 	struct list ready;
+	int64_t started_ms; /* when one of it was started last; INT64_MIN: never */
 };
 
 struct past_worker {
@@ -271,6 +279,7 @@ struct run {
 	bool settled;        /* looked at since it was handed over */
 	bool ended;          /* ORDER_RUN_ENDED was given */
 	bool hurried;        /* canceled without grace */
+	int held;            /* for this pass: places of its `concurrency` kept free */
 };
 
 struct worker {
@@ -291,11 +300,19 @@ struct worker {
 	const char **devices; /* UUIDs */
 	size_t devices_count;
 	struct list live;
+	const struct task *kept_for; /* for this pass: who has waited so long that room is kept for it */
 	const char *trouble; /* why it is not up; "" */
 	int64_t down_ms;
 	int64_t down_wall_ms;
 	int64_t granted_ms; /* when it was last granted its leases, or may have been; -1: before any event */
 	int64_t asked_ms;   /* its newest ask on this connection, by its own clock */
+};
+
+/* What could start: the oldest ready task of a class, or one that is bound to a worker. */
+struct candidate {
+	struct task *task;
+	struct ready_class *class; /* NULL: it is bound */
+	int64_t urgency;
 };
 
 struct core {
@@ -305,9 +322,14 @@ struct core {
 	int64_t wall_ms;
 	int64_t began_ms; /* the first event's */
 	struct run **runs;   /* sorted by id */
-	struct run **by_rank; /* the same, highest priority first, then oldest */
 	size_t runs_count;
 	size_t runs_room;
+	struct candidate *queue; /* of the pass at hand: a heap, the most urgent one on top */
+	size_t queue_count;
+	size_t queue_room;
+	struct pool **pools;
+	size_t pools_count;
+	size_t pools_room;
 	struct worker *workers[CORE_WORKERS_MAX];
 	size_t workers_count;
 	struct buf scratch;
@@ -324,6 +346,13 @@ void core_add_worker(struct core *core, const char *name);
 
 /* What the configuration says of it; its texts must outlive the core. Without, it takes what names it. */
 void core_set_terms(struct core *core, const char *name, const struct worker_terms *terms);
+
+/*
+ * The pools that the settings name. After a change of the settings: core_forget_pools, then each that is in
+ * force. One that has fewer slots now lets nothing start until enough has ended.
+ */
+void core_set_pool(struct core *core, const char *name, int slots);
+void core_forget_pools(struct core *core);
 
 /*
  * Hands over a run with its rows as they are stored: a new one (all tasks waiting) or one that is being

@@ -117,6 +117,8 @@ void core_move_task(struct core *core, struct task *task, enum task_state to, en
 	task->row.reason = reason;
 	task->row.message = message;
 	if (to == TASK_READY) {
+		task->ready_ms = core->now_ms;
+		task->row.ready_wall_ms = core->wall_ms;
 		core_queue_ready(core, task);
 	} else if (to == TASK_RETRYING) {
 		list_append(&run->retrying, &task->link);

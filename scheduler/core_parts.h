@@ -2,8 +2,8 @@
  * core_parts.h - what the files of the core share with each other, and with nobody else
  *
  * core.c takes an event to the file that knows about it and decides what starts; core_moves.c makes moves and
- * notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_start.c starts what
- * is ready; core_worker.c knows claims and inventories; core_lease.c gives up what has moved out of reach;
+ * notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_queue.c says what
+ * is next of all that is ready; core_start.c starts it; core_worker.c knows claims and inventories; core_lease.c gives up what has moved out of reach;
  * core_journal.c reads what supervisors report; core_request.c does what people ask for. Together they are as
  * pure as core.h says.
  */
@@ -45,10 +45,16 @@ void core_end_unseen(struct core *core, struct attempt *attempt, enum exit_kind 
 		     bool transient, const char *text, struct actions *out);
 void core_free_attempt(struct attempt *attempt);
 
+/* --- core_queue.c --- */
+int64_t core_waited_ms(const struct core *core, const struct task *task, const struct ready_class *class);
+void core_queue_fill(struct core *core);
+void core_queue_put(struct core *core, struct task *task, struct ready_class *class);
+bool core_queue_take(struct core *core, struct candidate *out);
+
 /* --- core_start.c --- */
 struct attempt *core_new_attempt(struct task *task, struct worker *worker);
 int core_order_start(struct core *core, const struct attempt *attempt, struct actions *out, struct err *err);
-void core_start_ready(struct core *core, struct run *run, struct actions *out);
+void core_start_ready(struct core *core, struct actions *out);
 void core_wake_retrying(struct core *core, struct run *run, struct actions *out);
 
 /* --- core_worker.c --- */

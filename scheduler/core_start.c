@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "common/scope.h"
 #include "scheduler/launch.h"
 #include "scheduler/placement.h"
+#include "scheduler/urgency.h"
 
 struct attempt *core_new_attempt(struct task *task, struct worker *worker)
 {
@@ -69,25 +69,6 @@ static void start_task(struct core *core, struct task *task, struct worker *work
 		core_end_unseen(core, attempt, EXIT_NOT_STARTED, REASON_NOT_STARTED, false, err.text, out);
 }
 
-/* The ready task of the run that has waited longest among those whose class is not known to be blocked. */
-static struct task *oldest_ready(const struct run *run, const bool *blocked, size_t *class_out)
-{
-	struct task *oldest = NULL;
-
-	for (size_t i = 0; i < run->classes_count; i++) {
-		struct task *task;
-
-		if (blocked[i] || list_empty(&run->classes[i].ready))
-			continue;
-		task = list_entry(run->classes[i].ready.next, struct task, link);
-		if (oldest == NULL || task->ready_seq < oldest->ready_seq) {
-			oldest = task;
-			*class_out = i;
-		}
-	}
-	return oldest;
-}
-
 /* What it asks for, in words: "500 cpus, 2 gpus". */
 static const char *describe_wants(const struct dag_resources *want, struct arena *arena)
 {
@@ -122,32 +103,81 @@ static void refuse_impossible(struct core *core, struct task *task, struct actio
 	core_end_task(core, task, TASK_FAILED, REASON_NOT_STARTED, message, out);
 }
 
-/* False when it has to wait. */
-static bool try_to_start(struct core *core, struct task *task, struct actions *out)
+/* It goes before all others and still lacks something: of what there is for it nobody else gets any. */
+static void keep_all(struct core *core, struct task *task, struct pool *pool, bool has_place)
 {
 	struct worker *worker = placement_choose(core, task);
 
-	if (worker != NULL)
-		start_task(core, task, worker, out);
-	else if (!placement_possible(core, task->run, task->step))
-		refuse_impossible(core, task, out);
-	else
-		return false;
-	return true;
+	if (worker == NULL) {
+		placement_keep(core, task); /* Its place and its slot are kept when there is room at last. */
+		return;
+	}
+	worker->kept_for = task;
+	if (has_place)
+		task->run->held++;
+	else if (pool_has_slot(core, pool))
+		pool->held++;
 }
 
-void core_start_ready(struct core *core, struct run *run, struct actions *out)
+/* What it got is free again when it could not be sent off: the pools that were full may not be. */
+static void start_and_look(struct core *core, const struct candidate *candidate, struct worker *worker,
+			   struct actions *out)
 {
-	autofree bool *blocked = mem_array(run->classes_count, sizeof *blocked);
-	struct task *task;
-	size_t class = 0;
+	struct task *task = candidate->task;
 
-	/* First those that were begun already: few, and each is asked for itself. */
-	list_each (at, &run->bound)
-		if (placement_run_has_slot(run))
-			try_to_start(core, list_entry(at, struct task, link), out);
-	while (placement_run_has_slot(run) && (task = oldest_ready(run, blocked, &class)) != NULL)
-		blocked[class] = !try_to_start(core, task, out);
+	if (candidate->class != NULL)
+		candidate->class->started_ms = core->now_ms;
+	start_task(core, task, worker, out);
+	for (size_t i = 0; task->live == NULL && i < core->pools_count; i++)
+		core->pools[i]->full = false;
+}
+
+/* False when it has to wait, and with it all that ask for the same. */
+static bool try_to_start(struct core *core, const struct candidate *candidate, struct actions *out)
+{
+	struct task *task = candidate->task;
+	struct pool *pool = task->run->classes[task->run->class_of[task->row.step]].pool;
+	bool has_place = placement_run_has_slot(task->run);
+	struct worker *worker;
+
+	if (!has_place || !pool_has_slot(core, pool)) {
+		if (candidate->urgency == INT64_MAX)
+			keep_all(core, task, pool, has_place);
+		return false;
+	}
+	worker = placement_choose(core, task);
+	if (worker != NULL) {
+		start_and_look(core, candidate, worker, out);
+		return true;
+	}
+	if (!placement_possible(core, task->run, task->step)) {
+		refuse_impossible(core, task, out);
+		return true;
+	}
+	if (core_waited_ms(core, task, candidate->class) >= URGENCY_RESERVE_MS)
+		placement_keep(core, task);
+	return false;
+}
+
+static void begin_pass(struct core *core)
+{
+	pool_begin_pass(core);
+	for (size_t i = 0; i < core->runs_count; i++)
+		core->runs[i]->held = 0;
+	for (size_t i = 0; i < core->workers_count; i++)
+		core->workers[i]->kept_for = NULL;
+	core_queue_fill(core);
+}
+
+void core_start_ready(struct core *core, struct actions *out)
+{
+	struct candidate next;
+
+	begin_pass(core);
+	while (core_queue_take(core, &next)) {
+		if (try_to_start(core, &next, out) && next.class != NULL && !list_empty(&next.class->ready))
+			core_queue_put(core, list_entry(next.class->ready.next, struct task, link), next.class);
+	}
 }
 
 void core_wake_retrying(struct core *core, struct run *run, struct actions *out)

@@ -196,6 +196,10 @@ void core_on_worker_up(struct core *core, const struct event *event, struct work
 	out->items[out->count - 1].facts.host = arena_strdup(&out->arena, facts->host);
 	out->items[out->count - 1].facts.machine = arena_strdup(&out->arena, facts->machine);
 	out->items[out->count - 1].facts.devices = NULL;
+	/* What it may give, not what it has: that is what others ask about. */
+	out->items[out->count - 1].facts.cpus_milli = worker->cpus_milli;
+	out->items[out->count - 1].facts.memory_bytes = worker->memory_bytes;
+	out->items[out->count - 1].facts.devices_count = worker->devices_count;
 	core->unclaimed = true;
 }
 

@@ -849,7 +849,14 @@ static int open_workers(struct engine *engine, const struct settings *settings, 
 			return err->code;
 		add_worker(engine, worker, agent);
 	}
-	return 0;
+	return store_put_limits(engine->side, settings, err);
+}
+
+static void set_pools(struct engine *engine, const struct settings *settings)
+{
+	core_forget_pools(engine->core);
+	for (size_t i = 0; i < settings->pools_count; i++)
+		core_set_pool(engine->core, settings->pools[i].name, settings->pools[i].slots);
 }
 
 /* A link with nothing begun is closed and freed when the loop runs. */
@@ -878,6 +885,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 		engine_free(engine);
 		return err->code;
 	}
+	set_pools(engine, settings);
 	engine->courier = courier_new(loop, locate, engine);
 	driver_init(&engine->driver, engine->core, &driver_ends, engine);
 	engine->writer = writer_start(loop, store, on_written, engine);

@@ -75,17 +75,40 @@ static size_t count_live(const struct worker *worker, size_t enough)
 	return count;
 }
 
-static bool has_room(const struct worker *worker, const struct dag_resources *want)
+/* What a step like this leaves of `free` is enough for the other, in all that both ask for. */
+static bool leaves_enough(const struct dag_resources *free, const struct dag_resources *want,
+			  const struct dag_resources *other)
 {
+	return (want->cpus_milli == 0 || other->cpus_milli == 0 ||
+		free->cpus_milli - want->cpus_milli >= other->cpus_milli) &&
+	       (want->memory_bytes == 0 || other->memory_bytes == 0 ||
+		free->memory_bytes - want->memory_bytes >= other->memory_bytes) &&
+	       (want->gpus == 0 || other->gpus == 0 || free->gpus - want->gpus >= other->gpus);
+}
+
+static bool has_slot(const struct worker *worker, const struct task *task)
+{
+	size_t slots = (size_t)worker->terms.slots;
+	size_t kept = worker->kept_for != NULL && worker->kept_for != task;
+
+	return slots == 0 || count_live(worker, slots) + kept < slots;
+}
+
+static bool has_room(const struct worker *worker, const struct task *task)
+{
+	const struct dag_resources *want = &task->step->resources;
 	struct dag_resources free;
 
-	if (worker->terms.slots > 0 &&
-	    count_live(worker, (size_t)worker->terms.slots) >= (size_t)worker->terms.slots)
+	if (!has_slot(worker, task))
 		return false;
 	if (asks_for_nothing(want))
 		return true;
 	free = what_is_free(worker);
-	return fits(want, free.cpus_milli, free.memory_bytes, want->gpus > 0 ? devices_free(worker) : 0);
+	free.gpus = want->gpus > 0 ? devices_free(worker) : 0;
+	if (!fits(want, free.cpus_milli, free.memory_bytes, free.gpus))
+		return false;
+	return worker->kept_for == NULL || worker->kept_for == task ||
+	       leaves_enough(&free, want, &worker->kept_for->step->resources);
 }
 
 static bool starts_things(const struct core *core, const struct worker *worker)
@@ -147,6 +170,18 @@ static const struct worker *must_go_to(const struct core *core, const struct tas
 	return worker;
 }
 
+/* It could be started there now, were there room. */
+static bool is_usable(const struct core *core, const struct worker *worker, const struct task *task)
+{
+	return worker->up && task->run->claims[worker->index] == CLAIM_HELD && starts_things(core, worker) &&
+	       placement_is_eligible(worker, task->run, task->step);
+}
+
+static bool could_hold(const struct worker *worker, const struct dag_step *step)
+{
+	return fits(&step->resources, worker->cpus_milli, worker->memory_bytes, (int)worker->devices_count);
+}
+
 struct worker *placement_choose(const struct core *core, const struct task *task)
 {
 	const struct worker *only = must_go_to(core, task);
@@ -157,10 +192,8 @@ struct worker *placement_choose(const struct core *core, const struct task *task
 		struct worker *worker = core->workers[i];
 		size_t live;
 
-		if ((only != NULL && worker != only) || !worker->up ||
-		    task->run->claims[i] != CLAIM_HELD || !starts_things(core, worker) ||
-		    !placement_is_eligible(worker, task->run, task->step) ||
-		    !has_room(worker, &task->step->resources))
+		if ((only != NULL && worker != only) || !is_usable(core, worker, task) ||
+		    !has_room(worker, task))
 			continue;
 		if (task->step->worker == NULL && !worker->terms.remote)
 			return worker;
@@ -173,6 +206,27 @@ struct worker *placement_choose(const struct core *core, const struct task *task
 	return best;
 }
 
+void placement_keep(struct core *core, struct task *task)
+{
+	const struct worker *only = must_go_to(core, task);
+	struct worker *best = NULL;
+
+	for (size_t i = 0; i < core->workers_count && (best == NULL || best != task->kept); i++) {
+		struct worker *worker = core->workers[i];
+
+		if ((only != NULL && worker != only) || worker->kept_for != NULL ||
+		    !is_usable(core, worker, task) || !could_hold(worker, task->step))
+			continue;
+		if (best == NULL || worker == task->kept ||
+		    count_live(worker, SIZE_MAX) < count_live(best, SIZE_MAX))
+			best = worker;
+	}
+	if (best != NULL) {
+		best->kept_for = task;
+		task->kept = best;
+	}
+}
+
 bool placement_possible(const struct core *core, const struct run *run, const struct dag_step *step)
 {
 	for (size_t i = 0; i < core->workers_count; i++) {
@@ -180,8 +234,7 @@ bool placement_possible(const struct core *core, const struct run *run, const st
 
 		if (!placement_is_eligible(worker, run, step))
 			continue;
-		if (!worker->known || fits(&step->resources, worker->cpus_milli, worker->memory_bytes,
-					   (int)worker->devices_count))
+		if (!worker->known || could_hold(worker, step))
 			return true;
 	}
 	return false;
@@ -211,5 +264,5 @@ bool placement_run_has_slot(const struct run *run)
 		else
 			alive++;
 	}
-	return alive < run->dag->concurrency && uncollected < UNCOLLECTED_MAX;
+	return alive + run->held < run->dag->concurrency && uncollected < UNCOLLECTED_MAX;
 }

@@ -3,6 +3,10 @@
  *
  * Pure. What is free on a worker is derived from the attempts that are alive there each time it is asked for,
  * never counted beside them, so nothing can leak. Devices are given out exclusively, by UUID.
+ *
+ * A task that asks for much could wait for ever while small ones fill each gap. Once it has waited long enough
+ * (urgency.h) a worker is kept for it: a task behind it is placed there only when what that one asks for, in kind,
+ * is still free afterwards. A step that asks for no GPU goes on beside one that waits for eight.
  */
 #ifndef SCHEDULER_PLACEMENT_H
 #define SCHEDULER_PLACEMENT_H
@@ -15,6 +19,12 @@
  * and waits for that one; a step that names no worker prefers this machine; else the one with the least to do.
  */
 struct worker *placement_choose(const struct core *core, const struct task *task);
+
+/*
+ * Keeps a worker for the rest of this pass for a task that has no room on any: the one that was kept for it
+ * before, so that it empties, else the one with the least to do.
+ */
+void placement_keep(struct core *core, struct task *task);
 
 /* True when some worker could take it if it were empty, or might (one whose facts are not known yet). */
 bool placement_possible(const struct core *core, const struct run *run, const struct dag_step *step);

@@ -46,8 +46,11 @@ static void classify(struct run *run)
 		}
 		run->class_of[i] = (uint32_t)class;
 	}
-	for (size_t i = 0; i < run->classes_count; i++)
+	for (size_t i = 0; i < run->classes_count; i++) {
 		list_init(&run->classes[i].ready);
+		run->classes[i].pool = NULL; /* The core knows them. */
+		run->classes[i].started_ms = INT64_MIN;
+	}
 }
 
 struct run *run_new(struct dag *dag, const struct run_row *row)
@@ -74,7 +77,7 @@ struct run *run_new(struct dag *dag, const struct run_row *row)
 		task->run = run;
 		task->step = &dag->steps[i];
 		task->unmet = task->step->needs_count;
-		task->not_before_ms = -1;
+		task->not_before_ms = task->ready_ms = -1;
 		list_init(&task->link);
 		task->row = (struct task_row){
 			.run = row->id,

@@ -39,3 +39,22 @@ ALTER TABLE run ADD COLUMN max_active INTEGER NOT NULL DEFAULT 1;     -- runs of
 ALTER TABLE run ADD COLUMN source_folder TEXT NOT NULL DEFAULT '';    -- its snapshot is still to be taken; '': not
 -- What it waits for: [{"dag":"features","state":"succeeded","within_ms":0}]; '': nothing
 ALTER TABLE run ADD COLUMN after TEXT NOT NULL DEFAULT '';
+
+-- Limits: what a task asks for, so that who holds what and who waits for it is read in one look over all runs.
+ALTER TABLE task ADD COLUMN pool TEXT NOT NULL DEFAULT '';
+ALTER TABLE task ADD COLUMN worker TEXT NOT NULL DEFAULT ''; -- the name or label that its step asks for
+ALTER TABLE task ADD COLUMN cpus_milli INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN ready_ms INTEGER NOT NULL DEFAULT 0; -- ready since then; 0: since its run was started
+ALTER TABLE worker ADD COLUMN slots INTEGER NOT NULL DEFAULT 0; -- as configured; 0: no limit
+-- Both hold a few rows however many have ended.
+CREATE INDEX task_ready ON task (run, step) WHERE state = 'ready';
+CREATE INDEX attempt_live ON attempt (intended_ms) WHERE state IN ('intended', 'running', 'unreachable');
+
+-- The pools in force, as the settings named them when a scheduler was started last.
+CREATE TABLE pool (
+	name TEXT PRIMARY KEY,
+	slots INTEGER NOT NULL,
+	description TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;

@@ -14,6 +14,7 @@
 #include "dag/spec_step.h"
 #include "dag/value.h"
 #include "scheduler/settings_daemon.h"
+#include "scheduler/settings_pools.h"
 
 #define SECOND_MS INT64_C(1000)
 
@@ -195,10 +196,12 @@ static const struct field file_fields[] = {
 	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
 	  .max = 10000 },
+	{ "pools", settings_read_pools, AT(struct reading, settings), .example = "{gpu-jobs: 2, database: 1}" },
 };
 
 static const struct field_level file_level = { "this file", file_fields, COUNT_OF(file_fields) };
-static const struct field_level *const levels[] = { &file_level, &worker_level, &spec_resources_level };
+static const struct field_level *const levels[] = { &file_level, &worker_level, &spec_resources_level,
+						    &settings_pool_level };
 
 static void read_root(struct reading *reading, struct dag *holder, const struct document *document,
 		      struct diagnostics *diagnostics)

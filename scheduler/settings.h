@@ -1,5 +1,5 @@
 /*
- * settings.h - stoker.yaml: the machines that work, and how they are reached
+ * settings.h - stoker.yaml: the machines that work, how they are reached, and what limits their work
  *
  * Looked for in this order: a file that is named (--config, $STOKER_CONFIG), which must be there then;
  * $XDG_CONFIG_HOME/stoker/stoker.yaml (~/.config/stoker/stoker.yaml); /etc/stoker/stoker.yaml. Without any,
@@ -32,12 +32,21 @@ struct settings_daemon {
 	int active_max; /* runs at a time, of all DAGs; 0: nothing was said */
 };
 
+/* Limits how many attempts of its steps are alive at a time, over all runs (pool.h). */
+struct settings_pool {
+	const char *name;
+	int slots;               /* 0: closed, nothing of it starts */
+	const char *description; /* NULL: none */
+};
+
 struct settings {
 	struct arena arena;
 	const char *path; /* NULL: there is no file */
 	struct settings_worker *workers; /* `local` last, unless it is switched off */
 	size_t workers_count;
 	struct settings_daemon daemon;
+	const struct settings_pool *pools;
+	size_t pools_count;
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */
@@ -46,6 +55,7 @@ void settings_free(struct settings *settings); /* NULL is harmless */
 
 /* By name; NULL: there is none. */
 const struct settings_worker *settings_find(const struct settings *settings, const char *name);
+const struct settings_pool *settings_find_pool(const struct settings *settings, const char *name);
 
 static inline void scope_settings_free(struct settings **settings)
 {

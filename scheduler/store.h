@@ -106,6 +106,10 @@ int store_next_epoch(struct store *store, const char *worker, uint64_t *epoch_ou
 int store_put_worker_labels(struct store *store, const char *worker, const char *const *labels, size_t count,
 			    struct err *err);
 
+/* The pools and the workers' slots that the settings name, for the same. */
+struct settings;
+int store_put_limits(struct store *store, const struct settings *settings, struct err *err);
+
 /* Marks a worker as being emptied by somebody, or ("") not any more; and who is marked so. */
 int store_drain_worker(struct store *store, const char *worker, const char *actor, const char *origin,
 		       int64_t wall_ms, struct err *err);

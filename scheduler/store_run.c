@@ -90,13 +90,19 @@ static int add_tasks(struct store *store, const struct dag *dag, uint64_t run, s
 {
 	for (size_t i = 0; i < dag->steps_count; i++) {
 		sqlite3_stmt *stmt = store_statement(store, STMT_add_task);
-		enum task_state state = dag->steps[i].needs_count == 0 ? TASK_READY : TASK_WAITING;
+		const struct dag_step *step = &dag->steps[i];
+		enum task_state state = step->needs_count == 0 ? TASK_READY : TASK_WAITING;
 		int rc;
 
 		sqlite3_bind_int64(stmt, 1, (int64_t)run);
 		sqlite3_bind_int64(stmt, 2, (int64_t)i);
-		store_bind_text(stmt, 3, dag->steps[i].name);
+		store_bind_text(stmt, 3, step->name);
 		store_bind_text(stmt, 4, task_states[state].name);
+		store_bind_text(stmt, 5, step->pool);
+		store_bind_text(stmt, 6, step->worker);
+		sqlite3_bind_int64(stmt, 7, step->resources.cpus_milli);
+		sqlite3_bind_int64(stmt, 8, step->resources.memory_bytes);
+		sqlite3_bind_int64(stmt, 9, step->resources.gpus);
 		rc = store_step_done(store, stmt, "make a run", err);
 		if (rc < 0)
 			return rc;
@@ -265,6 +271,7 @@ static int load_tasks(struct store *store, struct run *run, struct err *err)
 		row->ended_wall_ms = sqlite3_column_int64(stmt, 11);
 		if (sqlite3_column_bytes(stmt, 12) > 0)
 			row->message = store_column_text(stmt, 12, &run->arena);
+		row->ready_wall_ms = sqlite3_column_int64(stmt, 13);
 	}
 	if (rc < 0)
 		return rc;

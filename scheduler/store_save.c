@@ -33,6 +33,7 @@ static int save_task(struct store *store, const struct task_row *row, struct err
 	sqlite3_bind_int64(stmt, 12, row->started_wall_ms);
 	sqlite3_bind_int64(stmt, 13, row->ended_wall_ms);
 	store_bind_text(stmt, 14, row->message);
+	sqlite3_bind_int64(stmt, 15, row->ready_wall_ms);
 	return store_step_done(store, stmt, "save a task", err);
 }
 

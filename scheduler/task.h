@@ -42,6 +42,7 @@ struct task_row {
 	uint32_t refound;           /* times it only regained progress it had made before, in a row */
 	int64_t best_step;          /* highest training step any checkpoint told; -1: none */
 	int64_t not_before_wall_ms; /* retrying: until then */
+	int64_t ready_wall_ms;      /* ready: since then; 0: since its run was started */
 	int64_t started_wall_ms;    /* first attempt */
 	int64_t ended_wall_ms;
 	const char *message; /* for people: the first cause */
