@@ -200,9 +200,12 @@ void core_free(struct core *core)
 
 void core_add_worker(struct core *core, const char *name)
 {
-	struct worker *worker = mem_zalloc(sizeof *worker);
+	struct worker *worker;
 
+	if (core_find_worker(core, name) != NULL)
+		return;
 	assert(core->workers_count < CORE_WORKERS_MAX);
+	worker = mem_zalloc(sizeof *worker);
 	worker->name = arena_strdup(&core->arena, name);
 	worker->index = core->workers_count;
 	worker->boot_id = worker->trouble = "";
@@ -255,8 +258,7 @@ static void restore_task(struct core *core, struct run *run, struct task *task)
 /* One that the configuration does not name any more stays down; its attempts are waited for. */
 static struct worker *use_worker(struct core *core, const char *name)
 {
-	if (core_find_worker(core, name) == NULL)
-		core_add_worker(core, name);
+	core_add_worker(core, name);
 	return core_find_worker(core, name);
 }
 
@@ -267,6 +269,16 @@ void core_set_terms(struct core *core, const char *name, const struct worker_ter
 	assert(worker != NULL);
 	worker->terms = *terms;
 	worker->configured = true;
+	worker->retired = false;
+}
+
+void core_unset_worker(struct core *core, const char *name)
+{
+	struct worker *worker = core_find_worker(core, name);
+
+	assert(worker != NULL);
+	worker->configured = false;
+	worker->retired = true;
 }
 
 void core_set_pool(struct core *core, const char *name, int slots)

@@ -287,6 +287,7 @@ struct worker {
 	size_t index;
 	struct worker_terms terms;
 	bool configured;
+	bool retired; /* the settings named it once, and do not any more */
 	bool up;
 	bool known; /* was up once: its facts are facts */
 	bool draining; /* starts nothing new */
@@ -341,11 +342,14 @@ struct core {
 struct core *core_new(uint64_t seed);
 void core_free(struct core *core);
 
-/* A worker the configuration names; it is down until EVENT_WORKER_UP. */
+/* A worker the configuration names; it is down until EVENT_WORKER_UP. One that is known stays as it is. */
 void core_add_worker(struct core *core, const char *name);
 
 /* What the configuration says of it; its texts must outlive the core. Without, it takes what names it. */
 void core_set_terms(struct core *core, const char *name, const struct worker_terms *terms);
+
+/* The settings name it no more: nothing is started there, what is there is waited for. Undone by core_set_terms. */
+void core_unset_worker(struct core *core, const char *name);
 
 /*
  * The pools that the settings name. After a change of the settings: core_forget_pools, then each that is in

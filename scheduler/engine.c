@@ -60,10 +60,14 @@ struct engine {
 	struct list dropped;
 	struct list waits;
 	bool patient;
+	const struct settings *settings;
+	char agent[PATH_MAX]; /* of this machine */
 	struct engine_worker *workers;
 	size_t workers_count;
+	size_t workers_room;
 	struct courier *courier;
 	struct deploy deploy; /* the agents at hand, where there is a worker to put one on */
+	bool deploy_found;
 	char scheduler[128];
 	uv_timer_t wake;     /* the core has something to do */
 	uv_timer_cb on_wake; /* its callback, which sets it again */
@@ -799,26 +803,31 @@ int engine_find_agent(char *path, size_t path_bytes, struct err *err)
 		       STOKER_AGENT_PATH);
 }
 
-static struct transport *make_transport(struct engine *engine, const struct settings_worker *worker,
-					const char *agent)
+static struct link *make_link(struct engine *engine, const struct settings_worker *worker)
 {
 	autofree char *root = NULL;
+	struct transport *transport;
 
-	if (worker->terms.remote)
-		return ssh_new(engine->loop, &worker->target, &engine->deploy);
-	root = mem_printf("%s/local", engine->store->home);
-	return local_new(engine->loop, agent, root);
+	if (worker->terms.remote) {
+		transport = ssh_new(engine->loop, &worker->target, &engine->deploy);
+	} else {
+		root = mem_printf("%s/local", engine->store->home);
+		transport = local_new(engine->loop, engine->agent, root);
+	}
+	return link_new(engine->loop, worker->name, transport, engine->store->name, engine->scheduler, &link_handler,
+			engine);
 }
 
-static void add_worker(struct engine *engine, const struct settings_worker *settings, const char *agent)
+static void add_worker(struct engine *engine, const struct settings_worker *settings)
 {
-	struct engine_worker *worker = &engine->workers[engine->workers_count++];
+	struct engine_worker *worker;
 
 	core_add_worker(engine->core, settings->name);
 	core_set_terms(engine->core, settings->name, &settings->terms);
-	worker->remote = settings->terms.remote;
-	worker->link = link_new(engine->loop, settings->name, make_transport(engine, settings, agent),
-				engine->store->name, engine->scheduler, &link_handler, engine);
+	mem_grow(&engine->workers, &engine->workers_room, engine->workers_count, sizeof *engine->workers);
+	worker = &engine->workers[engine->workers_count++];
+	*worker = (struct engine_worker){ .remote = settings->terms.remote };
+	worker->link = make_link(engine, settings);
 }
 
 static bool has_remote(const struct settings *settings)
@@ -829,17 +838,12 @@ static bool has_remote(const struct settings *settings)
 	return false;
 }
 
-static int open_workers(struct engine *engine, const struct settings *settings, struct err *err)
+/* What those who only read the state are to know of the settings; and the agents, once they are needed. */
+static int prepare_workers(struct engine *engine, const struct settings *settings, struct err *err)
 {
-	char agent[PATH_MAX], host[64] = "";
-
-	if (engine_find_agent(agent, sizeof agent, err) < 0)
+	if (has_remote(settings) && !engine->deploy_found && deploy_find(&engine->deploy, engine->agent, err) < 0)
 		return err->code;
-	gethostname(host, sizeof host - 1);
-	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
-	if (has_remote(settings) && deploy_find(&engine->deploy, agent, err) < 0)
-		return err->code;
-	engine->workers = mem_array(settings->workers_count + 1, sizeof *engine->workers);
+	engine->deploy_found |= has_remote(settings);
 	for (size_t i = 0; i < settings->workers_count; i++) {
 		const struct settings_worker *worker = &settings->workers[i];
 
@@ -847,9 +851,24 @@ static int open_workers(struct engine *engine, const struct settings *settings, 
 		    store_put_worker_labels(engine->side, worker->name, worker->terms.labels,
 					    worker->terms.labels_count, err) < 0)
 			return err->code;
-		add_worker(engine, worker, agent);
 	}
 	return store_put_limits(engine->side, settings, err);
+}
+
+static int open_workers(struct engine *engine, const struct settings *settings, struct err *err)
+{
+	char host[64] = "";
+
+	if (engine_find_agent(engine->agent, sizeof engine->agent, err) < 0)
+		return err->code;
+	gethostname(host, sizeof host - 1);
+	snprintf(engine->scheduler, sizeof engine->scheduler, "stoker on %s (pid %d)", host, (int)getpid());
+	if (prepare_workers(engine, settings, err) < 0)
+		return err->code;
+	for (size_t i = 0; i < settings->workers_count; i++)
+		add_worker(engine, &settings->workers[i]);
+	engine->settings = settings;
+	return 0;
 }
 
 static void set_pools(struct engine *engine, const struct settings *settings)
@@ -910,6 +929,78 @@ static void start_links(struct engine *engine)
 		worker->started = true;
 		link_start(worker->link);
 	}
+}
+
+/* The worker is as good as unreachable for this moment. */
+static void cut_off(struct engine *engine, struct engine_worker *worker, const char *why)
+{
+	courier_on_down(engine->courier, worker->link);
+	handle(engine, &(struct event){ .kind = EVENT_WORKER_DOWN,
+					.worker = link_name(worker->link),
+					.text = why,
+					.fault = fault_names[FAULT_BROKEN] });
+}
+
+static void change_worker(struct engine *engine, const struct settings_worker *old,
+			  const struct settings_worker *now)
+{
+	struct engine_worker *worker = find_worker(engine, now->name);
+
+	core_set_terms(engine->core, now->name, &now->terms);
+	if (settings_same_target(old, now)) {
+		if (!settings_same_terms(old, now) && link_state(worker->link) == LINK_READY)
+			link_renew(worker->link, "its settings changed"); /* facts are cut to them once it is up */
+		return;
+	}
+	cut_off(engine, worker, "its settings changed");
+	link_close(worker->link, NULL, NULL);
+	*worker = (struct engine_worker){
+		.link = make_link(engine, now),
+		.remote = now->terms.remote,
+		.draining = worker->draining,
+	};
+}
+
+/* Where something runs still, its connection stays, to collect that. */
+static void retire_workers(struct engine *engine, const struct settings *settings)
+{
+	for (size_t i = engine->workers_count; i > 0; i--) {
+		struct engine_worker *worker = &engine->workers[i - 1];
+
+		if (settings_find(settings, link_name(worker->link)) != NULL)
+			continue;
+		core_unset_worker(engine->core, link_name(worker->link));
+		if (core_concerns(engine->core, link_name(worker->link)))
+			continue;
+		cut_off(engine, worker, "the settings do not name it any more");
+		link_close(worker->link, NULL, NULL);
+		memmove(worker, worker + 1, (engine->workers_count - i) * sizeof *worker);
+		engine->workers_count--;
+	}
+}
+
+void engine_use(struct engine *engine, const struct settings *settings)
+{
+	struct err err;
+
+	if (prepare_workers(engine, settings, &err) < 0)
+		log_error("settings.failed", TEXT("err", err.text));
+	for (size_t i = 0; i < settings->workers_count; i++) {
+		const struct settings_worker *now = &settings->workers[i];
+		const struct settings_worker *old = settings_find(engine->settings, now->name);
+
+		if (find_worker(engine, now->name) == NULL && engine->core->workers_count < CORE_WORKERS_MAX)
+			add_worker(engine, now);
+		else if (find_worker(engine, now->name) == NULL)
+			log_error("worker.refused", TEXT("worker", now->name),
+				  TEXT("err", "too many workers came and went: start the daemon anew"));
+		else
+			change_worker(engine, old == NULL ? now : old, now);
+	}
+	retire_workers(engine, settings);
+	set_pools(engine, settings);
+	engine->settings = settings;
+	engine_kick(engine);
 }
 
 int engine_add_run(struct engine *engine, uint64_t id, const struct run **run_out, struct err *err)

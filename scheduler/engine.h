@@ -53,6 +53,12 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
  */
 void engine_serve(struct engine *engine);
 
+/*
+ * Other settings are in force from now on; those of before must outlive the engine, too. A worker whose address changed
+ * is connected to anew, one that is not named any more starts nothing; what runs there goes on.
+ */
+void engine_use(struct engine *engine, const struct settings *settings);
+
 /* Loads a run and takes it up; returns what the core holds. Once it is started: call engine_kick then. */
 int engine_add_run(struct engine *engine, uint64_t run, const struct run **run_out, struct err *err);
 

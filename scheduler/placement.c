@@ -113,7 +113,7 @@ static bool has_room(const struct worker *worker, const struct task *task)
 
 static bool starts_things(const struct core *core, const struct worker *worker)
 {
-	return !worker->draining && worker->aside_until_ms <= core->now_ms;
+	return !worker->draining && !worker->retired && worker->aside_until_ms <= core->now_ms;
 }
 
 static bool is_called(const struct worker *worker, const char *name)
@@ -129,7 +129,7 @@ static bool is_called(const struct worker *worker, const char *name)
 bool placement_is_named(const struct core *core, const char *name)
 {
 	for (size_t i = 0; i < core->workers_count; i++)
-		if (is_called(core->workers[i], name))
+		if (!core->workers[i]->retired && is_called(core->workers[i], name))
 			return true;
 	return false;
 }
@@ -232,7 +232,7 @@ bool placement_possible(const struct core *core, const struct run *run, const st
 	for (size_t i = 0; i < core->workers_count; i++) {
 		const struct worker *worker = core->workers[i];
 
-		if (!placement_is_eligible(worker, run, step))
+		if (worker->retired || !placement_is_eligible(worker, run, step))
 			continue;
 		if (!worker->known || could_hold(worker, step))
 			return true;

@@ -302,6 +302,21 @@ static void add_local(struct reading *reading)
 		add_worker(reading, &(struct settings_worker){ .name = LOCAL });
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_list(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
+{
+	if (a_count != b_count)
+		return false;
+	for (size_t i = 0; i < a_count; i++)
+		if (!same_text(a[i], b[i]))
+			return false;
+	return true;
+}
+
 int settings_load(const char *named, struct settings **settings_out, struct diagnostics *diagnostics)
 {
 	autosettings struct settings *settings = mem_zalloc(sizeof *settings);
@@ -336,4 +351,25 @@ const struct settings_worker *settings_find(const struct settings *settings, con
 		if (strcmp(settings->workers[i].name, name) == 0)
 			return &settings->workers[i];
 	return NULL;
+}
+
+bool settings_same_terms(const struct settings_worker *a, const struct settings_worker *b)
+{
+	const struct worker_terms *x = &a->terms, *y = &b->terms;
+
+	return same_list(x->labels, x->labels_count, y->labels, y->labels_count) && x->remote == y->remote &&
+	       x->gpus_set == y->gpus_set && x->slots == y->slots && x->most.cpus_milli == y->most.cpus_milli &&
+	       x->most.memory_bytes == y->most.memory_bytes && x->most.gpus == y->most.gpus;
+}
+
+bool settings_same_target(const struct settings_worker *a, const struct settings_worker *b)
+{
+	const struct ssh_target *x = &a->target, *y = &b->target;
+
+	return a->terms.remote == b->terms.remote && same_text(x->destination, y->destination) &&
+	       same_text(x->root, y->root) && same_text(x->jump, y->jump) &&
+	       same_text(x->config_file, y->config_file) && same_text(x->known_hosts, y->known_hosts) &&
+	       same_list((const char *const *)x->identities, x->identities_count,
+			 (const char *const *)y->identities, y->identities_count) &&
+	       x->choice == y->choice && x->connect_timeout_ms == y->connect_timeout_ms;
 }

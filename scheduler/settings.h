@@ -57,6 +57,10 @@ void settings_free(struct settings *settings); /* NULL is harmless */
 const struct settings_worker *settings_find(const struct settings *settings, const char *name);
 const struct settings_pool *settings_find_pool(const struct settings *settings, const char *name);
 
+/* The same terms; the same way to get there. */
+bool settings_same_terms(const struct settings_worker *a, const struct settings_worker *b);
+bool settings_same_target(const struct settings_worker *a, const struct settings_worker *b);
+
 static inline void scope_settings_free(struct settings **settings)
 {
 	settings_free(*settings);
