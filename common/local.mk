@@ -16,5 +16,6 @@ libcommon_a_SOURCES = \
 	common/rng.h \
 	common/scope.h \
 	common/unpack.c common/unpack.h \
+	common/utf8.c common/utf8.h \
 	common/zone.c common/zone.h \
 	common/zone_rule.c common/zone_rule.h

@@ -6,7 +6,7 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/scope.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 enum {
 	EXCERPT_CHARACTERS = 100, /* of a long line */

@@ -8,7 +8,7 @@
 #include "common/err.h"
 #include "dag/scalar.h"
 #include "dag/tree.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 #include "dag/yaml_problem.h"
 
 enum {

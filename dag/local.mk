@@ -26,7 +26,6 @@ libdag_a_SOURCES = \
 	dag/suggest.c dag/suggest.h \
 	dag/timezone.c dag/timezone.h \
 	dag/tree.c dag/tree.h \
-	dag/utf8.c dag/utf8.h \
 	dag/value.c dag/value.h \
 	dag/yaml_problem.c dag/yaml_problem.h
 

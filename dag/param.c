@@ -9,7 +9,7 @@
 #include "dag/reference.h"
 #include "dag/scalar.h"
 #include "dag/suggest.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 enum { VALUE_BYTES_MAX = 32 * 1024, SHOWN_CHARACTERS = 40, SHOWN_BYTES = 4 * SHOWN_CHARACTERS + 8 };
 

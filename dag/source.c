@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 static bool ends_line(uint32_t code)
 {

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "common/scope.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 enum { LOOK_BYTES = 4096 };
 

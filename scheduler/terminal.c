@@ -10,7 +10,7 @@
 
 #include "common/mem.h"
 #include "common/scope.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 static const char *const style_starts[] = {
 	[TERMINAL_PLAIN] = "",	      [TERMINAL_BOLD] = "\033[1m",   [TERMINAL_DIM] = "\033[2m",

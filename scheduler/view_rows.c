@@ -5,7 +5,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/scope.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 int view_next(struct store *store, sqlite3_stmt *stmt, struct err *err)
 {

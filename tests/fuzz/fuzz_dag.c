@@ -17,7 +17,7 @@
 #include "dag/diagnostic.h"
 #include "dag/duration.h"
 #include "dag/param.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

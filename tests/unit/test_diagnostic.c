@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/scope.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 /* Valid until the next call. */
 static const char *printed(struct diagnostics *diagnostics, bool color)

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 struct fixture {
 	struct arena arena;

@@ -1,4 +1,4 @@
-#include "dag/utf8.h"
+#include "common/utf8.h"
 
 static bool continues(const char *text, size_t i)
 {

@@ -3,8 +3,8 @@
  *
  * Source: RFC 3629, section 4: overlong forms, surrogates and codes past U+10FFFF are invalid.
  */
-#ifndef DAG_UTF8_H
-#define DAG_UTF8_H
+#ifndef COMMON_UTF8_H
+#define COMMON_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
