@@ -33,3 +33,9 @@ check_PROGRAMS += tests/e2e/ssh_probe
 tests_e2e_ssh_probe_SOURCES = tests/e2e/ssh_probe.c
 tests_e2e_ssh_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 tests_e2e_ssh_probe_LDADD = libexecutor.a libcommon.a $(UV_LIBS) $(SSH_LIBS)
+
+# The web server without a scheduler behind it.
+check_PROGRAMS += tests/e2e/web_probe
+tests_e2e_web_probe_SOURCES = tests/e2e/web_probe.c
+tests_e2e_web_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS)
+tests_e2e_web_probe_LDADD = $(WEB_LIBS)

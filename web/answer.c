@@ -1,0 +1,263 @@
+#include "web/answer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "common/digest.h"
+#include "common/mem.h"
+#include "common/scope.h"
+#include "common/utf8.h"
+
+enum { COMPRESSED_BYTES_MIN = 1400 /* what one packet carries */, TAG_DIGITS = 20, TAG_BYTES = TAG_DIGITS + 5, GZIP = 16 };
+
+static const struct {
+	enum err_code code;
+	unsigned status;
+	const char *name;
+} codes[] = {
+	{ ERR_INVALID, 400, "invalid" }, { ERR_NOT_FOUND, 404, "not_found" }, { ERR_EXISTS, 409, "exists" },
+	{ ERR_BUSY, 409, "busy" },	 { ERR_FULL, 507, "full" },	      { ERR_DENIED, 403, "denied" },
+	{ ERR_CORRUPT, 500, "corrupt" }, { ERR_VERSION, 500, "version" },     { ERR_LIMIT, 429, "limit" },
+	{ ERR_IO, 500, "io" },
+};
+
+unsigned answer_status(enum err_code code)
+{
+	for (size_t i = 0; i < COUNT_OF(codes); i++)
+		if (codes[i].code == code)
+			return codes[i].status;
+	return 500;
+}
+
+const char *answer_code(enum err_code code)
+{
+	for (size_t i = 0; i < COUNT_OF(codes); i++)
+		if (codes[i].code == code)
+			return codes[i].name;
+	return "io";
+}
+
+static const char *title_of(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *title;
+	} titles[] = {
+		{ 400, "Bad Request" },	       { 401, "Unauthorized" },		 { 403, "Forbidden" },
+		{ 404, "Not Found" },	       { 405, "Method Not Allowed" },	 { 409, "Conflict" },
+		{ 413, "Content Too Large" },  { 414, "URI Too Long" },		 { 415, "Unsupported Media Type" },
+		{ 416, "Range Not Satisfiable" }, { 421, "Misdirected Request" }, { 429, "Too Many Requests" },
+		{ 500, "Internal Server Error" }, { 503, "Service Unavailable" }, { 507, "Insufficient Storage" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(titles); i++)
+		if (titles[i].status == status)
+			return titles[i].title;
+	return "Error";
+}
+
+/* --- the header of all ------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name, *value;
+} common_header[] = {
+	{ "Content-Security-Policy",
+	  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+	  " font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'" },
+	{ "X-Content-Type-Options", "nosniff" },
+	{ "X-Frame-Options", "DENY" },
+	{ "Referrer-Policy", "no-referrer" },
+	{ "Cross-Origin-Opener-Policy", "same-origin" },
+	{ "Cross-Origin-Resource-Policy", "same-origin" },
+};
+
+void answer_header(struct exchange *exchange, const char *name, const char *value)
+{
+	MHD_add_response_header(exchange->answer, name, value);
+}
+
+void answer_response(struct exchange *exchange, unsigned status, struct MHD_Response *response, const char *type,
+		     const char *cache)
+{
+	const struct web *web = exchange->connection->listener->web;
+
+	if (exchange->answer != NULL)
+		MHD_destroy_response(exchange->answer);
+	exchange->answer = response;
+	exchange->status = status;
+	answer_header(exchange, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	answer_header(exchange, MHD_HTTP_HEADER_CACHE_CONTROL, cache);
+	for (size_t i = 0; i < COUNT_OF(common_header); i++)
+		answer_header(exchange, common_header[i].name, common_header[i].value);
+	if (web->settings->certificate_path != NULL && !exchange->connection->listener->local)
+		answer_header(exchange, "Strict-Transport-Security", "max-age=31536000");
+}
+
+/* --- bytes ------------------------------------------------------------------------------------------------ */
+
+static bool may_compress(const struct exchange *exchange)
+{
+	const char *accepted = exchange_header(exchange, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+	const char *gzip = accepted == NULL ? NULL : strstr(accepted, "gzip");
+
+	if (gzip == NULL)
+		return false;
+	gzip += 4;
+	gzip += strspn(gzip, " ");
+	return strncmp(gzip, ";q=0", 4) != 0 || (gzip[4] == '.' && strspn(gzip + 5, "0") < strcspn(gzip + 5, ", "));
+}
+
+/* By weak comparison: "W/" counts for nothing. */
+static bool is_known_tag(const struct exchange *exchange, const char *etag)
+{
+	const char *known = exchange_header(exchange, MHD_HTTP_HEADER_IF_NONE_MATCH);
+
+	return known != NULL && (strcmp(known, "*") == 0 || strstr(known, strchr(etag, '"')) != NULL);
+}
+
+void answer_bytes(struct exchange *exchange, unsigned status, const char *type, const void *bytes, size_t n,
+		  const char *etag, const char *cache)
+{
+	bool unchanged = etag != NULL && status == 200 && is_known_tag(exchange, etag);
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		unchanged ? 0 : n, (void *)(uintptr_t)(unchanged ? "" : bytes), MHD_RESPMEM_MUST_COPY);
+
+	answer_response(exchange, unchanged ? 304 : status, response, type, cache);
+	if (etag != NULL)
+		answer_header(exchange, MHD_HTTP_HEADER_ETAG, etag);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------------------- */
+
+/* zlib fails only without memory, or when it is called wrongly. */
+static void *compress_bytes(const void *bytes, size_t n, int level, size_t *compressed_bytes_out)
+{
+	z_stream stream = { 0 };
+	uLong room;
+	uint8_t *out;
+	int rc = deflateInit2(&stream, level, Z_DEFLATED, MAX_WBITS + GZIP, 8, Z_DEFAULT_STRATEGY);
+
+	assert(rc == Z_OK);
+	room = deflateBound(&stream, (uLong)n);
+	out = mem_alloc(room);
+	stream.next_in = (Bytef *)(uintptr_t)bytes;
+	stream.avail_in = (uInt)n;
+	stream.next_out = out;
+	stream.avail_out = (uInt)room;
+	rc = deflate(&stream, Z_FINISH);
+	assert(rc == Z_STREAM_END);
+	*compressed_bytes_out = room - stream.avail_out;
+	deflateEnd(&stream);
+	return out;
+}
+
+/* Weak: it stands for the contents, compressed or not. */
+static void tag_of(const void *bytes, size_t n, char tag_out[TAG_BYTES])
+{
+	uint8_t digest_bytes[DIGEST_BYTES];
+	char hex[DIGEST_HEX_BYTES];
+	struct digest digest;
+
+	digest_init(&digest);
+	digest_add(&digest, bytes, n);
+	digest_end(&digest, digest_bytes);
+	snprintf(tag_out, TAG_BYTES, "W/\"%.*s\"", TAG_DIGITS, digest_hex(digest_bytes, hex));
+}
+
+static void send_json(struct exchange *exchange, unsigned status, char *text, size_t bytes, const char *type)
+{
+	struct MHD_Response *response;
+	char tag[TAG_BYTES];
+	bool compressed = bytes >= COMPRESSED_BYTES_MIN && may_compress(exchange);
+
+	tag_of(text, bytes, tag);
+	if (status == 200 && is_known_tag(exchange, tag)) {
+		answer_bytes(exchange, 200, type, "", 0, tag, "no-cache");
+		free(text);
+		return;
+	}
+	if (compressed) {
+		size_t compressed_bytes;
+		char *smaller = compress_bytes(text, bytes, 1, &compressed_bytes);
+
+		free(text);
+		text = smaller;
+		bytes = compressed_bytes;
+	}
+	response = MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
+	answer_response(exchange, status, response, type, "no-cache");
+	if (status == 200)
+		answer_header(exchange, MHD_HTTP_HEADER_ETAG, tag);
+	if (compressed)
+		answer_header(exchange, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+	answer_header(exchange, MHD_HTTP_HEADER_VARY, "Accept-Encoding, Cookie, Authorization");
+}
+
+void answer_json(struct exchange *exchange, unsigned status, json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
+
+	json_decref(json);
+	if (text == NULL) {
+		answer_problem(exchange, 500, ERR_CORRUPT, "the answer cannot be written as JSON");
+		return;
+	}
+	send_json(exchange, status, text, strlen(text), "application/json");
+}
+
+/* --- what is part of the program -------------------------------------------------------------------------- */
+
+void answer_kept(struct exchange *exchange, struct answer_kept *kept, const char *type, const void *bytes, size_t n,
+		 const char *cache)
+{
+	bool compressed = n >= COMPRESSED_BYTES_MIN && may_compress(exchange);
+
+	if (kept->etag[0] == '\0')
+		tag_of(bytes, n, kept->etag);
+	if (compressed && kept->compressed == NULL)
+		kept->compressed = compress_bytes(bytes, n, 9, &kept->compressed_bytes);
+	answer_bytes(exchange, 200, type, compressed ? kept->compressed : bytes,
+		     compressed ? kept->compressed_bytes : n, kept->etag, cache);
+	if (compressed && exchange->status == 200)
+		answer_header(exchange, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+	answer_header(exchange, MHD_HTTP_HEADER_VARY, "Accept-Encoding");
+}
+
+/* --- problems --------------------------------------------------------------------------------------------- */
+
+/* What an error quotes may be of any bytes. */
+static json_t *text_value(const char *text)
+{
+	size_t bytes = strlen(text);
+	autobuf struct buf valid = { 0 };
+
+	for (size_t i = 0; i < bytes;) {
+		uint32_t code;
+		size_t n = utf8_decode(text + i, bytes - i, &code);
+
+		if (n > 0)
+			buf_append(&valid, text + i, n);
+		else
+			buf_append_text(&valid, "\xef\xbf\xbd");
+		i += n > 0 ? n : 1;
+	}
+	return json_stringn_nocheck(buf_text(&valid), valid.bytes);
+}
+
+void answer_problem(struct exchange *exchange, unsigned status, enum err_code code, const char *detail)
+{
+	json_t *problem = json_pack("{s:s, s:s, s:i, s:o, s:s}", "type", "about:blank", "title", title_of(status),
+				    "status", (int)status, "detail", text_value(detail), "code", answer_code(code));
+	char *text = json_dumps(problem, JSON_COMPACT);
+
+	json_decref(problem);
+	send_json(exchange, status, text, strlen(text), "application/problem+json");
+}
+
+void answer_error(struct exchange *exchange, const struct err *err)
+{
+	answer_problem(exchange, answer_status(err->code), err->code, err->text);
+}

@@ -1,0 +1,48 @@
+/*
+ * answer.h - what is sent back: JSON, problems, bytes, with the header that belongs to all of them
+ *
+ * A problem is RFC 9457's: {"type":"about:blank", "title":"Not Found", "status":404, "detail":"the sentence that the
+ * command line prints too", "code":"not_found"}; "code" is the name of the enum err_code, for clients that go on with
+ * it. JSON gets an ETag (a digest of it) and is compressed for those who take that and where it pays.
+ *
+ * Every answer says nosniff, no framing, no referrer, and a Content-Security-Policy under which nothing but what this
+ * server itself sends as a file can be style or script.
+ */
+#ifndef WEB_ANSWER_H
+#define WEB_ANSWER_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+#include "web/parts.h"
+
+/* The status that stands for an error. */
+unsigned answer_status(enum err_code code);
+const char *answer_code(enum err_code code); /* "not_found" */
+
+void answer_json(struct exchange *exchange, unsigned status, json_t *json); /* taken over */
+void answer_problem(struct exchange *exchange, unsigned status, enum err_code code, const char *detail);
+void answer_error(struct exchange *exchange, const struct err *err); /* by answer_status */
+
+/* Bytes that are copied. `etag` may be NULL; `cache` is the Cache-Control. */
+void answer_bytes(struct exchange *exchange, unsigned status, const char *type, const void *bytes, size_t n,
+		  const char *etag, const char *cache);
+
+/* What never changes, made ready once: zeroed at first, and never freed. */
+struct answer_kept {
+	void *compressed; /* NULL: not made yet, or it does not pay */
+	size_t compressed_bytes;
+	char etag[32];
+};
+
+/* The same for bytes that live as long as the program. */
+void answer_kept(struct exchange *exchange, struct answer_kept *kept, const char *type, const void *bytes, size_t n,
+		 const char *cache);
+
+/* A response that the caller made; it is taken over. */
+void answer_response(struct exchange *exchange, unsigned status, struct MHD_Response *response, const char *type,
+		     const char *cache);
+
+void answer_header(struct exchange *exchange, const char *name, const char *value);
+
+#endif

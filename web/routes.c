@@ -1,0 +1,191 @@
+#include "web/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/scope.h"
+
+const char *const route_segments[SEGMENTS] = { "dag", "number", "task", "attempt", "worker" };
+
+const struct route_parameter route_options[OPTIONS] = {
+	[OPTION_LIMIT] = { "limit", TYPE_NUMBER, 1, 1000, "at most so many" },
+	[OPTION_BEFORE] = { "before", TYPE_NUMBER, 1, INT64_MAX, "the page that follows: \"next\" of the one before" },
+	[OPTION_AFTER] = { "after", TYPE_NUMBER, 0, INT64_MAX, "only what has a greater id" },
+	[OPTION_DAG] = { "dag", TYPE_NAME, 0, 0, "only of this DAG" },
+	[OPTION_RUN] = { "run", TYPE_RUN, 0, 0, "only of this run, as in digits/3" },
+	[OPTION_STATE] = { "state", TYPE_NAME, 0, 0, "only those in this state" },
+	[OPTION_FROM] = { "from", TYPE_TIME, 0, 0, "not before this time (RFC 3339)" },
+	[OPTION_TO] = { "to", TYPE_TIME, 0, 0, "before this time (RFC 3339)" },
+	[OPTION_OFFSET] = { "offset", TYPE_NUMBER, 0, INT64_MAX, "begin at this byte" },
+	[OPTION_TAIL] = { "tail", TYPE_NUMBER, 1, INT64_MAX, "only the last so many bytes" },
+	[OPTION_FOLLOW] = { "follow", TYPE_FLAG, 0, 0, "go on with what comes until the attempt has ended" },
+};
+
+#define WITH(option)   (1u << OPTION_##option)
+#define PAGED	       (WITH(LIMIT) | WITH(BEFORE))
+#define API(path)      "/api/v1" path
+#define RUN_PATH(path) API("/runs/{dag}/{number}" path)
+#define READ(what_)    .method = "GET", .kind = ROUTE_READ, .what = (what_), .role = WEB_VIEWER
+#define CHANGE(what_)  .method = "POST", .kind = ROUTE_CHANGE, .what = (what_), .role = WEB_OPERATOR
+#define PARAMS_FIELD                                                                                       \
+	{                                                                                                  \
+		"params", TYPE_TEXTS, false, false, 0, 0, "values of parameters, as texts"                 \
+	}
+
+const struct route routes[] = {
+	{ READ(WEB_DAGS), .path = API("/dags"), .options = WITH(LIMIT), .limit = 14, .name = "listDags",
+	  .summary = "every DAG, its latest runs (as many as `limit`), what it waits for", .schema = "Dags" },
+	{ READ(WEB_DAG), .path = API("/dags/{dag}"), .options = WITH(LIMIT), .limit = 50, .name = "getDag",
+	  .summary = "one DAG: graph, schedules, parameters, file and what is wrong with it", .schema = "DagDetail" },
+	{ READ(WEB_OCCURRENCES), .path = API("/dags/{dag}/occurrences"),
+	  .options = PAGED | WITH(FROM) | WITH(TO), .limit = 50, .name = "listOccurrences",
+	  .summary = "the due times of its schedules: what became of those that passed, and those to come",
+	  .schema = "Occurrences" },
+	{ CHANGE(WEB_PAUSE), .path = API("/dags/{dag}/pause"), .name = "pauseDag",
+	  .summary = "its schedules start nothing until it is unpaused", .schema = "PauseAnswer" },
+	{ CHANGE(WEB_UNPAUSE), .path = API("/dags/{dag}/unpause"), .name = "unpauseDag",
+	  .summary = "its schedules are in force again", .schema = "PauseAnswer" },
+	{ CHANGE(WEB_BACKFILL), .path = API("/dags/{dag}/backfill"), .name = "backfillDag",
+	  .summary = "makes runs for due times that passed", .schema = "BackfillAnswer",
+	  .fields = { { "from", TYPE_TEXT, true, false, 0, 0, "the first: a date or an RFC 3339 time" },
+		      { "to", TYPE_TEXT, true, false, 0, 0, "the end: a date or an RFC 3339 time" },
+		      { "max_active", TYPE_NUMBER, false, false, 1, 1000, "so many at a time" },
+		      { "dry_run", TYPE_FLAG, false, false, 0, 0, "only tells what it would do" },
+		      PARAMS_FIELD } },
+
+	{ READ(WEB_RUNS), .path = API("/runs"), .options = PAGED | WITH(DAG) | WITH(STATE), .limit = 50,
+	  .name = "listRuns", .summary = "runs, newest first", .schema = "Runs" },
+	{ CHANGE(WEB_TRIGGER), .path = API("/runs"), .name = "triggerRun",
+	  .summary = "makes a run: it is on disk when this is answered", .schema = "TriggerAnswer",
+	  .fields = { { "dag", TYPE_NAME, false, false, 0, 0, "the DAG's name" },
+		      { "file", TYPE_TEXT, false, true, 0, 0, "in its place: a DAG file (control socket only)" },
+		      PARAMS_FIELD } },
+	{ READ(WEB_RUN), .path = RUN_PATH(""), .name = "getRun", .summary = "one run with its tasks and attempts",
+	  .schema = "RunDetail" },
+	{ READ(WEB_RUN_WHY), .path = RUN_PATH("/why"), .name = "whyRun",
+	  .summary = "in one sentence why it is in its state", .schema = "Why" },
+	{ CHANGE(WEB_CANCEL), .path = RUN_PATH("/cancel"), .name = "cancelRun",
+	  .summary = "asks its steps to stop, then ends them", .schema = "CancelAnswer",
+	  .fields = { { "now", TYPE_FLAG, false, false, 0, 0, "without grace" } } },
+	{ CHANGE(WEB_RETRY), .path = RUN_PATH("/retry"), .name = "retryRun",
+	  .summary = "runs again what did not succeed, or a step and what needs it", .schema = "RetryAnswer",
+	  .fields = { { "from", TYPE_NAME, false, false, 0, 0, "the step to begin with" },
+		      { "dry_run", TYPE_FLAG, false, false, 0, 0, "only tells what it would do" } } },
+	{ READ(WEB_TASK), .path = RUN_PATH("/tasks/{task}"), .name = "getTask",
+	  .summary = "one task with its attempts", .schema = "Task" },
+	{ READ(WEB_TASK_WHY), .path = RUN_PATH("/tasks/{task}/why"), .name = "whyTask",
+	  .summary = "in one sentence why it is in its state", .schema = "Why" },
+	{ READ(WEB_CHECKPOINTS), .path = RUN_PATH("/tasks/{task}/checkpoints"), .options = WITH(LIMIT), .limit = 1000,
+	  .name = "listCheckpoints", .summary = "its ledger of checkpoints, in the order of recording",
+	  .schema = "Checkpoints" },
+	{ READ(WEB_METRICS), .path = RUN_PATH("/tasks/{task}/metrics"), .options = WITH(LIMIT), .limit = 1000,
+	  .name = "listMetrics", .summary = "what its attempts reported, thinned out to `limit` lines",
+	  .schema = "Metrics" },
+	{ .method = "GET", .kind = ROUTE_LOG, .role = WEB_VIEWER,
+	  .path = RUN_PATH("/tasks/{task}/attempts/{attempt}/log"),
+	  .options = WITH(OFFSET) | WITH(LIMIT) | WITH(TAIL) | WITH(FOLLOW), .name = "getLog",
+	  .summary = "the log of an attempt (0: the latest), byte for byte; with `Range`, or by `offset` and `limit`" },
+
+	{ READ(WEB_WORKERS), .path = API("/workers"), .name = "listWorkers",
+	  .summary = "the machines: reachable or since when not, what they have and what they run",
+	  .schema = "Workers" },
+	{ CHANGE(WEB_DRAIN), .path = API("/workers/{worker}/drain"), .name = "drainWorker",
+	  .summary = "nothing new is started there", .schema = "DrainAnswer" },
+	{ CHANGE(WEB_UNDRAIN), .path = API("/workers/{worker}/undrain"), .name = "undrainWorker",
+	  .summary = "it may be used again", .schema = "DrainAnswer" },
+	{ READ(WEB_POOLS), .path = API("/pools"), .name = "listPools", .summary = "the pools and who holds them",
+	  .schema = "Pools" },
+	{ READ(WEB_EVENTS), .path = API("/events"), .options = WITH(LIMIT) | WITH(AFTER) | WITH(RUN), .limit = 50,
+	  .name = "listEvents", .summary = "the audit trail: the latest, or those after an id; oldest first",
+	  .schema = "Events" },
+	{ READ(WEB_STATUS), .path = API("/status"), .options = WITH(LIMIT), .limit = 10, .name = "getStatus",
+	  .summary = "what goes on and what happened last", .schema = "Status" },
+	{ .method = "POST", .kind = ROUTE_CHANGE, .what = WEB_RELOAD, .role = WEB_ADMIN, .path = API("/reload"), .name = "reload",
+	  .summary = "reads the settings and the DAG files again", .schema = "ReloadAnswer" },
+
+	{ .method = "GET", .kind = ROUTE_STREAM, .role = WEB_VIEWER, .path = API("/stream"),
+	  .options = WITH(DAG) | WITH(RUN), .name = "stream",
+	  .summary = "live changes as server-sent events; `Last-Event-ID` resumes, an event `reset` says that it could"
+		     " not" },
+	{ .method = "GET", .kind = ROUTE_OPENAPI, .role = WEB_NOBODY, .path = API("/openapi.json"), .name = "openapi",
+	  .summary = "this description" },
+	{ .method = "GET", .kind = ROUTE_SESSION, .role = WEB_NOBODY, .path = API("/session"), .name = "getSession",
+	  .summary = "who asks, and what they may", .schema = "Session" },
+	{ .method = "POST", .kind = ROUTE_LOGIN, .role = WEB_NOBODY, .path = API("/session"), .name = "login",
+	  .summary = "a cookie for the page, for a token", .schema = "Session",
+	  .fields = { { "token", TYPE_TEXT, true, false, 0, 0, "as `stoker token create` printed it" } } },
+	{ .method = "DELETE", .kind = ROUTE_LOGOUT, .role = WEB_NOBODY, .path = API("/session"), .name = "logout",
+	  .summary = "ends the session of the cookie", .schema = "Session" },
+	{ .method = "GET", .kind = ROUTE_HEALTH, .role = WEB_NOBODY, .path = "/healthz", .what = WEB_HEALTH,
+	  .name = "health", .summary = "200 when the loop passes and the database can be written, else 503",
+	  .schema = "Health" },
+	{ .method = "GET", .kind = ROUTE_SAMPLES, .role = WEB_VIEWER, .path = "/metrics", .name = "samples",
+	  .summary = "for Prometheus, in its text format" },
+};
+
+const size_t routes_count = COUNT_OF(routes);
+
+enum route_segment route_segment_of(const char *text, size_t bytes)
+{
+	if (bytes < 2 || text[0] != '{')
+		return SEGMENT_LITERAL;
+	for (int i = 0; i < SEGMENTS; i++)
+		if (strlen(route_segments[i]) == bytes - 2 && memcmp(route_segments[i], text + 1, bytes - 2) == 0)
+			return (enum route_segment)i;
+	return SEGMENT_UNKNOWN;
+}
+
+static bool matches(const char *path, const char *const *segments, size_t count, struct route_match *match)
+{
+	size_t at = 0;
+
+	memset(match, 0, sizeof *match);
+	while (*path == '/') {
+		size_t bytes = strcspn(++path, "/");
+		enum route_segment kind = route_segment_of(path, bytes);
+
+		if (at == count)
+			return false;
+		if (kind == SEGMENT_LITERAL &&
+		    (strlen(segments[at]) != bytes || memcmp(segments[at], path, bytes) != 0))
+			return false;
+		if (kind >= 0)
+			match->values[kind] = segments[at];
+		path += bytes;
+		at++;
+	}
+	return at == count;
+}
+
+/* HEAD is GET without the body, which the library leaves out. */
+static bool is_method(const char *asked, const char *method)
+{
+	return strcmp(asked, method) == 0 || (strcmp(asked, "HEAD") == 0 && strcmp(method, "GET") == 0);
+}
+
+static void add_allowed(char *text, size_t bytes, const char *method)
+{
+	size_t used = strlen(text);
+
+	snprintf(text + used, bytes - used, "%s%s", used == 0 ? "" : ", ",
+		 strcmp(method, "GET") == 0 ? "GET, HEAD" : method);
+}
+
+bool route_find(const char *method, const char *const *segments, size_t count, struct route_match *out,
+		char *allowed_out, size_t allowed_bytes)
+{
+	struct route_match match;
+
+	allowed_out[0] = '\0';
+	for (size_t i = 0; i < routes_count; i++) {
+		if (!matches(routes[i].path, segments, count, &match))
+			continue;
+		if (is_method(method, routes[i].method)) {
+			match.route = &routes[i];
+			*out = match;
+			return true;
+		}
+		add_allowed(allowed_out, allowed_bytes, routes[i].method);
+	}
+	return false;
+}
