@@ -19,3 +19,10 @@ dist_examplesdigits_DATA = \
 	configs/examples/digits/step.py \
 	configs/examples/digits/train.py \
 	configs/examples/digits/workers.yaml
+
+# Units for systemd, beside the samples: whoever wants one copies it to where it belongs.
+nodist_examples_DATA = configs/stoker.service configs/stoker-user.service
+EXTRA_DIST += configs/stoker.service.in configs/stoker-user.service.in
+CLEANFILES += $(nodist_examples_DATA)
+configs/stoker.service configs/stoker-user.service: %: %.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) configs && sed 's#__bindir__#$(bindir)#g' '$(srcdir)/$@.in' > '$@.tmp' && mv -f '$@.tmp' '$@'
