@@ -19,26 +19,6 @@ struct draft {
 	const struct node *cron, *from, *until;
 };
 
-static void read_timezone(struct spec *spec, const struct field *field, const struct node *value,
-			  void *member)
-{
-	const char *near;
-
-	if (!value_is_text(spec, field->key, value, "the name of a time zone", field->example))
-		return;
-	*(const char **)member = value->text;
-	if (timezone_exists(value->text))
-		return;
-	field_error(spec, value, "there is no time zone '%.60s'", value->text);
-	if (!spec->diagnostics->last_kept)
-		return;
-	near = timezone_suggest(&spec->scratch, value->text);
-	if (near != NULL)
-		field_remedy(spec, "did you mean '%s'?", near);
-	else
-		field_remedy(spec, "names are those of the tz database, for example Europe/Berlin or UTC");
-}
-
 /* A number of exactly `digits` digits in [min, max]. */
 static bool take_digits(const char **text, int digits, int min, int max, int *out)
 {
@@ -162,9 +142,29 @@ static void add_schedule(struct spec *spec, const struct draft *draft, const str
 	dag->schedules[dag->schedules_count++].at = cron->at;
 }
 
+void spec_schedule_read_timezone(struct spec *spec, const struct field *field, const struct node *value,
+				 void *member)
+{
+	const char *near;
+
+	if (!value_is_text(spec, field->key, value, "the name of a time zone", field->example))
+		return;
+	*(const char **)member = value->text;
+	if (timezone_exists(value->text))
+		return;
+	field_error(spec, value, "there is no time zone '%.60s'", value->text);
+	if (!spec->diagnostics->last_kept)
+		return;
+	near = timezone_suggest(&spec->scratch, value->text);
+	if (near != NULL)
+		field_remedy(spec, "did you mean '%s'?", near);
+	else
+		field_remedy(spec, "names are those of the tz database, for example Europe/Berlin or UTC");
+}
+
 static const struct field schedule_fields[] = {
 	{ "cron", value_keep, AT(struct draft, cron), .example = "\"30 2 * * *\"" },
-	{ "timezone", read_timezone, AT(struct draft, schedule.timezone), .example = "Europe/Berlin" },
+	{ "timezone", spec_schedule_read_timezone, AT(struct draft, schedule.timezone), .example = "Europe/Berlin" },
 	{ "catchup", value_choice, AT(struct draft, schedule.catchup), .words = catchup_words },
 	{ "overlap", value_choice, AT(struct draft, schedule.overlap), .words = overlap_words },
 	{ "start_deadline", value_duration, AT(struct draft, schedule.start_deadline_ms), .example = "2h" },

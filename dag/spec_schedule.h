@@ -17,4 +17,7 @@ extern const struct field_level spec_after_level;
 field_reader spec_schedule_read; /* fill in a struct dag */
 field_reader spec_schedule_read_after;
 
+/* The name of a time zone: const char *. */
+field_reader spec_schedule_read_timezone;
+
 #endif

@@ -1,4 +1,3 @@
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,11 +7,11 @@
 #include "common/scope.h"
 #include "dag/dag.h"
 #include "dag/diagnostic.h"
-#include "dag/param.h"
 #include "scheduler/command.h"
 #include "scheduler/fitness.h"
 #include "scheduler/foreground.h"
 #include "scheduler/owner.h"
+#include "scheduler/params.h"
 #include "scheduler/source.h"
 
 struct arguments {
@@ -58,18 +57,6 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		return command_usage(&command_run, optind == argc ? "which file?" : "one file at a time");
 	out->target = argv[optind];
 	return 0;
-}
-
-static char *params_json(const struct dag *dag, const char *const *values)
-{
-	json_t *object = json_object();
-	char *text;
-
-	for (size_t i = 0; i < dag->params_count; i++)
-		json_object_set_new(object, dag->params[i].name, json_string(values[i]));
-	text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	json_decref(object);
-	return text;
 }
 
 static int load_file(const char *path, struct dag **dag_out)
@@ -153,7 +140,6 @@ static int run_new_one(const struct arguments *arguments, const struct settings 
 		       struct arena *arena, struct store **store_out, uint64_t *run_out, int *owner_out)
 {
 	struct dag *dag;
-	const char **values;
 	autofree char *params = NULL;
 	struct source source = { .digest = "" };
 	struct err err;
@@ -161,13 +147,12 @@ static int run_new_one(const struct arguments *arguments, const struct settings 
 
 	if (load_file(arguments->target, &dag) < 0)
 		return COMMAND_USAGE;
-	if (param_bind(dag, arguments->assignments, arguments->assignments_count, arena, &values, &err) < 0 ||
+	if (params_json(dag, arguments->assignments, arguments->assignments_count, &params, &err) < 0 ||
 	    fitness_check(dag, settings, &err) < 0) {
 		dag_free(dag);
 		command_fail(&err);
 		return COMMAND_USAGE; /* whatever is not found here was given by the user */
 	}
-	params = params_json(dag, values);
 	rc = open_store(arena, store_out, &err);
 	if (rc == 0)
 		rc = take_source(dag, (*store_out)->home, arena, &source, &err);

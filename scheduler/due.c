@@ -133,20 +133,27 @@ static uint64_t add_to_seed(uint64_t seed, const char *text)
 	return seed;
 }
 
-static int64_t jitter_ms(const struct due_schedule *schedule, int64_t at_ms)
+/* Below `gap_ms`, so that runs start in the order of their due times. */
+static int64_t jitter_ms(const struct due_schedule *schedule, int64_t at_ms, int64_t gap_ms)
 {
 	struct rng rng = rng_seeded(schedule->seed ^ (uint64_t)at_ms);
+	int64_t most_ms = schedule->jitter_ms < gap_ms ? schedule->jitter_ms : gap_ms - 1;
 
-	return (int64_t)rng_below(&rng, (uint64_t)schedule->jitter_ms + 1);
+	return (int64_t)rng_below(&rng, (uint64_t)most_ms + 1);
 }
 
 /* --- from and until ------------------------------------------------------------------------------------- */
 
 enum bound { FROM, UNTIL };
 
+static void narrow(enum bound bound, int64_t to_s, int64_t *bound_s)
+{
+	if (bound == FROM ? to_s > *bound_s : to_s < *bound_s)
+		*bound_s = to_s;
+}
+
 /* A date is one of the local calendar; it and an instant are still meant when they are the last ones. */
-static int read_bound(const struct due_schedule *schedule, enum bound bound, const char *text,
-		      int64_t *bound_s, int64_t *bound_local_s, struct err *err)
+static int read_bound(struct due_schedule *schedule, enum bound bound, const char *text, struct err *err)
 {
 	struct instant instant;
 	int rc;
@@ -159,9 +166,11 @@ static int read_bound(const struct due_schedule *schedule, enum bound bound, con
 	if (bound == UNTIL)
 		instant.seconds += instant.kind == INSTANT_DATE ? CALENDAR_DAY_S : 1;
 	if (instant.kind == INSTANT_EXACT || schedule->cron.elapsed)
-		*bound_s = instant_in(&instant, schedule->zone);
+		narrow(bound, instant_in(&instant, schedule->zone),
+		       bound == FROM ? &schedule->from_s : &schedule->until_s);
 	else
-		*bound_local_s = instant.seconds;
+		narrow(bound, instant.seconds,
+		       bound == FROM ? &schedule->from_local_s : &schedule->until_local_s);
 	return 0;
 }
 
@@ -207,6 +216,18 @@ static enum due_verdict verdict_on(const struct due_plan *plan, const struct due
 	return DUE_RUN;
 }
 
+/* The first due time after `after_s`, within from and until; NEVER: there is none. */
+static int64_t next_instant(const struct due_schedule *schedule, int64_t after_s, struct due *due)
+{
+	int64_t at_s;
+
+	if (after_s < schedule->from_s - 1)
+		after_s = schedule->from_s - 1;
+	at_s = schedule->cron.elapsed ? next_by_elapsed_time(schedule, after_s, due)
+				      : next_at_fixed_hours(schedule, after_s, due);
+	return at_s < schedule->until_s ? at_s : NEVER;
+}
+
 /* ------------------------------------------------------------------------------------------------------- */
 
 int due_schedule_init(struct due_schedule *schedule, const char *dag_name,
@@ -230,28 +251,29 @@ int due_schedule_init(struct due_schedule *schedule, const char *dag_name,
 	schedule->seed = add_to_seed(schedule->seed, definition->cron);
 	schedule->seed = add_to_seed(schedule->seed, timezone);
 	rc = cron_parse(definition->cron, &schedule->cron, NULL, err);
-	if (rc == 0)
-		rc = read_bound(schedule, FROM, definition->from, &schedule->from_s, &schedule->from_local_s,
-				err);
-	if (rc == 0)
-		rc = read_bound(schedule, UNTIL, definition->until, &schedule->until_s,
-				&schedule->until_local_s, err);
-	return rc;
+	return rc < 0 ? rc : due_schedule_narrow(schedule, definition->from, definition->until, err);
+}
+
+int due_schedule_narrow(struct due_schedule *schedule, const char *from, const char *until, struct err *err)
+{
+	int rc = read_bound(schedule, FROM, from, err);
+
+	return rc < 0 ? rc : read_bound(schedule, UNTIL, until, err);
 }
 
 bool due_next(const struct due_schedule *schedule, int64_t after_ms, struct due *due_out)
 {
-	int64_t after_s = calendar_floor(after_ms, 1000), at_s;
-	struct due due = { 0 };
+	struct due due = { 0 }, following = { 0 };
+	int64_t at_s = next_instant(schedule, calendar_floor(after_ms, 1000), &due), following_s;
 
-	if (after_s < schedule->from_s - 1)
-		after_s = schedule->from_s - 1;
-	at_s = schedule->cron.elapsed ? next_by_elapsed_time(schedule, after_s, &due)
-				      : next_at_fixed_hours(schedule, after_s, &due);
-	if (at_s == NEVER || at_s >= schedule->until_s)
+	if (at_s == NEVER)
 		return false;
-	due.at_ms = at_s * 1000;
-	due.start_ms = due.at_ms + jitter_ms(schedule, due.at_ms);
+	due.at_ms = due.start_ms = at_s * 1000;
+	if (schedule->jitter_ms > 0) {
+		following_s = next_instant(schedule, at_s, &following);
+		due.start_ms += jitter_ms(schedule, due.at_ms,
+					  following_s == NEVER ? NEVER : (following_s - at_s) * 1000);
+	}
 	*due_out = due;
 	return true;
 }

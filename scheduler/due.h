@@ -51,7 +51,7 @@ enum due_mark {
 
 struct due {
 	int64_t at_ms;		 /* the due time: what the ledger knows it by */
-	int64_t start_ms;	 /* with the jitter, at_ms to at_ms + jitter: when the run is to start */
+	int64_t start_ms;	 /* when the run is to start: at_ms and the jitter, before the next due time */
 	int64_t nominal_local_s; /* what the line names; for a moved one not what the clock shows */
 	int32_t offset_s;	 /* of the zone, at at_ms */
 	enum due_mark mark;
@@ -61,6 +61,9 @@ struct due {
 /* `zone`: the one that schedule->timezone names, or the scheduler's. `dag_name` is for the jitter. */
 int due_schedule_init(struct due_schedule *schedule, const char *dag_name,
 		      const struct dag_schedule *definition, const struct zone *zone, struct err *err);
+
+/* Leaves out what is before `from` and after `until` too, as they stand in a DAG; NULL: no bound. ERR_INVALID. */
+int due_schedule_narrow(struct due_schedule *schedule, const char *from, const char *until, struct err *err);
 
 /* The first one after `after_ms`; false when there is none, because the schedule has ended. */
 bool due_next(const struct due_schedule *schedule, int64_t after_ms, struct due *due_out);

@@ -45,6 +45,16 @@ libscheduler_a_SOURCES = \
 	scheduler/trust.c scheduler/trust.h \
 	scheduler/writer.c scheduler/writer.h
 
+# --- schedules ---
+libscheduler_a_SOURCES += \
+	scheduler/backfill.c scheduler/backfill.h \
+	scheduler/params.c scheduler/params.h \
+	scheduler/store_backfill.c scheduler/store_backfill.h \
+	scheduler/store_due.c scheduler/store_due.h \
+	scheduler/timetable.c scheduler/timetable.h \
+	scheduler/zones.c scheduler/zones.h
+EXTRA_DIST += scheduler/statements_due.def
+
 # --- the command line ---
 bin_PROGRAMS += stoker
 stoker_SOURCES = scheduler/main.c

@@ -3,9 +3,13 @@
 -- Who paused a DAG's schedules; '' when they are in force.
 ALTER TABLE dag ADD COLUMN paused_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE dag ADD COLUMN paused_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dag ADD COLUMN unpaused_ms INTEGER NOT NULL DEFAULT 0;
+-- The version whose schedules are in force; 0: none was ever put in force.
+ALTER TABLE dag ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 
 -- A schedule of a DAG since it is known, by what it says ("30 2 * * *" and its zone): what else is changed in the file
--- makes no new one. Every due time in (since_ms, settled_ms] has its row in occurrence.
+-- makes no new one. Every due time in (since_ms, settled_ms] has its row in occurrence. It begins anew when the file
+-- says so again after it did not, and when other due times become its own (another zone, from, until).
 CREATE TABLE schedule (
 	id INTEGER PRIMARY KEY,
 	dag INTEGER NOT NULL REFERENCES dag (id),
@@ -14,10 +18,19 @@ CREATE TABLE schedule (
 	since_ms INTEGER NOT NULL,
 	settled_ms INTEGER NOT NULL,
 	gone_ms INTEGER NOT NULL DEFAULT 0, -- the file has not said so since then; 0: it does
+	version INTEGER NOT NULL,           -- of the DAG, the last one that said so
+	zone TEXT NOT NULL,                 -- the one that `timezone` means; '' is the scheduler's
+	from_at TEXT NOT NULL DEFAULT '',
+	until_at TEXT NOT NULL DEFAULT '',
+	catchup TEXT NOT NULL,
+	overlap TEXT NOT NULL,
+	jitter_ms INTEGER NOT NULL DEFAULT 0,
+	start_deadline_ms INTEGER NOT NULL DEFAULT 0,
 	UNIQUE (dag, cron, timezone)
 ) STRICT;
 
--- The ledger: one row for each due time, written with the run it started, or with the reason why there is none.
+-- The ledger: one row for each due time, written with the run it started, or with the reason why there is none. One
+-- that was skipped may have a run all the same: a backfill's, later.
 CREATE TABLE occurrence (
 	schedule INTEGER NOT NULL REFERENCES schedule (id),
 	due_ms INTEGER NOT NULL,
@@ -58,3 +71,37 @@ CREATE TABLE pool (
 	slots INTEGER NOT NULL,
 	description TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+
+-- What is still to be made up for on somebody's request: runs for the due times of a DAG in a range, oldest first.
+CREATE TABLE backfill (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	dag INTEGER NOT NULL REFERENCES dag (id),
+	dag_version INTEGER NOT NULL REFERENCES dag_version (id),
+	state TEXT NOT NULL,                -- running, done, canceled
+	from_at TEXT NOT NULL,              -- as instant_parse reads it: a date is one of each schedule's zone
+	to_at TEXT NOT NULL,
+	until_ms INTEGER NOT NULL,          -- no due time after this one, whatever to_at says
+	max_active INTEGER NOT NULL,
+	again INTEGER NOT NULL,             -- 1: also where a run has succeeded
+	params TEXT NOT NULL,
+	cursor_ms INTEGER NOT NULL,         -- the due time that was looked at last
+	made INTEGER NOT NULL DEFAULT 0,    -- runs
+	left_out INTEGER NOT NULL DEFAULT 0, -- due times that have a run
+	actor TEXT NOT NULL,
+	origin TEXT NOT NULL,
+	created_ms INTEGER NOT NULL,
+	ended_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+ALTER TABLE run ADD COLUMN backfill INTEGER NOT NULL DEFAULT 0; -- the one it was made for
+CREATE INDEX run_backfill ON run (backfill, state) WHERE backfill <> 0;
+CREATE INDEX run_scheduled_for ON run (dag, scheduled_for_ms) WHERE scheduled_for_ms <> 0;
+
+-- The files of the DAG folder as they are now; a broken one may have an older version in force (dag.version).
+CREATE TABLE dag_file (
+	path TEXT PRIMARY KEY,
+	name TEXT NOT NULL,                 -- of its DAG, if need be by the file's name
+	digest TEXT NOT NULL DEFAULT '',
+	error TEXT NOT NULL DEFAULT '',     -- what is wrong with it, for people; '': it is in force
+	seen_ms INTEGER NOT NULL            -- that it is so is known since then
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dag_file_name ON dag_file (name);

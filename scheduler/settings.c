@@ -194,6 +194,7 @@ static void read_workers(struct spec *spec, const struct field *field, const str
 static const struct field file_fields[] = {
 	{ "workers", read_workers, 0, .example = "{gpu1: {ssh: alice@gpu1.lan, labels: [gpu]}}" },
 	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
+	{ "timezone", settings_read_timezone, AT(struct reading, settings), .example = "Europe/Berlin" },
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
 	  .max = 10000 },
 	{ "pools", settings_read_pools, AT(struct reading, settings), .example = "{gpu-jobs: 2, database: 1}" },

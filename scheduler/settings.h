@@ -30,6 +30,7 @@ struct settings_daemon {
 	const char **places; /* of DAG files: folders and files, absolute */
 	size_t places_count;
 	int active_max; /* runs at a time, of all DAGs; 0: nothing was said */
+	const char *timezone; /* of schedules that name none; NULL: this machine's */
 };
 
 /* Limits how many attempts of its steps are alive at a time, over all runs (pool.h). */

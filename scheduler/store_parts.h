@@ -18,6 +18,13 @@ int store_step_row(struct store *store, sqlite3_stmt *stmt, const char *doing, s
 void store_bind_text(sqlite3_stmt *stmt, int at, const char *text); /* NULL is ""; it must outlive the step */
 const char *store_column_text(sqlite3_stmt *stmt, int at, struct arena *arena);
 
+/* Keeps a version of a DAG; its id. */
+int store_put_version(struct store *store, const struct dag *dag, int64_t dag_id, int64_t wall_ms,
+		      int64_t *id_out, struct err *err);
+
+/* A version that was kept. ERR_CORRUPT. */
+int store_parse_dag(const char *path, const char *text, size_t bytes, struct dag **out, struct err *err);
+
 int store_save_event(struct store *store, const struct action *action, struct err *err);
 
 #endif

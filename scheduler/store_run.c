@@ -26,25 +26,6 @@ static int next_number(struct store *store, const char *dag, int64_t *id_out, ui
 	return 0;
 }
 
-static int put_version(struct store *store, const struct store_new_run *new_run, int64_t dag, int64_t *id_out,
-		       struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_put_dag_version);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, dag);
-	store_bind_text(stmt, 2, new_run->dag->digest);
-	store_bind_text(stmt, 3, new_run->dag->path);
-	sqlite3_bind_text(stmt, 4, new_run->dag->text, (int)new_run->dag->text_bytes, SQLITE_STATIC);
-	sqlite3_bind_int64(stmt, 5, new_run->wall_ms);
-	rc = store_step_row(store, stmt, "make a run", err);
-	if (rc < 0)
-		return rc;
-	*id_out = sqlite3_column_int64(stmt, 0);
-	sqlite3_reset(stmt);
-	return 0;
-}
-
 /* Where the snapshot is still to be taken from; "": nowhere. */
 static const char *source_folder(const struct store_new_run *new_run, struct arena *arena)
 {
@@ -123,6 +104,25 @@ static int add_submitted(struct store *store, const struct store_new_run *new_ru
 	return store_save_event(store, &action, err);
 }
 
+int store_put_version(struct store *store, const struct dag *dag, int64_t dag_id, int64_t wall_ms,
+		      int64_t *id_out, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_put_dag_version);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, dag_id);
+	store_bind_text(stmt, 2, dag->digest);
+	store_bind_text(stmt, 3, dag->path);
+	sqlite3_bind_text(stmt, 4, dag->text, (int)dag->text_bytes, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 5, wall_ms);
+	rc = store_step_row(store, stmt, "keep a version of a DAG", err);
+	if (rc < 0)
+		return rc;
+	*id_out = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
 int store_create_run(struct store *store, const struct store_new_run *new_run, uint64_t *run_out,
 		     struct err *err)
 {
@@ -134,7 +134,7 @@ int store_create_run(struct store *store, const struct store_new_run *new_run, u
 		return rc;
 	rc = next_number(store, new_run->dag->name, &dag, &number, err);
 	if (rc == 0)
-		rc = put_version(store, new_run, dag, &version, err);
+		rc = store_put_version(store, new_run->dag, dag, new_run->wall_ms, &version, err);
 	if (rc == 0)
 		rc = add_run(store, new_run, dag, number, version, run_out, err);
 	if (rc == 0)
@@ -144,6 +144,22 @@ int store_create_run(struct store *store, const struct store_new_run *new_run, u
 	if (rc == 0 && new_run->before_commit != NULL)
 		rc = new_run->before_commit(new_run->context, new_run->dag->name, number, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
+}
+
+/* It was valid when it was stored, so anything else is damage or a newer language. */
+int store_parse_dag(const char *path, const char *text, size_t bytes, struct dag **out, struct err *err)
+{
+	struct diagnostics diagnostics;
+	int rc;
+
+	diagnostics_init(&diagnostics);
+	rc = dag_parse(path, text, bytes, out, &diagnostics);
+	if (rc < 0)
+		rc = err_set(err, ERR_CORRUPT, "the stored version of %s does not validate: line %u: %s",
+			     path, diagnostics.count > 0 ? diagnostics.items[0].at.line : 0,
+			     diagnostics.count > 0 ? diagnostics.items[0].message : "?");
+	diagnostics_fini(&diagnostics);
+	return rc;
 }
 
 /* --- loading it for the core ---------------------------------------------------------------------------- */
@@ -161,25 +177,6 @@ static int state_of(const struct machine_state *table, unsigned count, sqlite3_s
 	int state = machine_find(table, count, (const char *)sqlite3_column_text(stmt, column));
 
 	return state < 0 ? 0 : state;
-}
-
-/*
- * The DAG as it was when the run was made; it was valid then, so anything else is damage or a newer language.
- */
-static int parse_stored_dag(const char *path, const char *text, size_t bytes, struct dag **out,
-			    struct err *err)
-{
-	struct diagnostics diagnostics;
-	int rc;
-
-	diagnostics_init(&diagnostics);
-	rc = dag_parse(path, text, bytes, out, &diagnostics);
-	if (rc < 0)
-		rc = err_set(err, ERR_CORRUPT, "the stored version of %s does not validate: line %u: %s",
-			     path, diagnostics.count > 0 ? diagnostics.items[0].at.line : 0,
-			     diagnostics.count > 0 ? diagnostics.items[0].message : "?");
-	diagnostics_fini(&diagnostics);
-	return rc;
 }
 
 static int load_params(struct run *run, struct err *err)
@@ -228,9 +225,9 @@ static int load_run_row(struct store *store, uint64_t id, struct run **run_out, 
 	row.ended_wall_ms = sqlite3_column_int64(stmt, 11);
 	row.cancel_wall_ms = sqlite3_column_int64(stmt, 12);
 	row.params = store_column_text(stmt, 13, &arena);
-	rc = parse_stored_dag((const char *)sqlite3_column_text(stmt, 14),
-			      (const char *)sqlite3_column_text(stmt, 15),
-			      (size_t)sqlite3_column_bytes(stmt, 15), &dag, err);
+	rc = store_parse_dag((const char *)sqlite3_column_text(stmt, 14),
+			     (const char *)sqlite3_column_text(stmt, 15),
+			     (size_t)sqlite3_column_bytes(stmt, 15), &dag, err);
 	row.source = store_column_text(stmt, 16, &arena);
 	row.source_bytes = (uint64_t)sqlite3_column_int64(stmt, 17);
 	sqlite3_reset(stmt);
