@@ -114,6 +114,7 @@ extern const struct command command_next;
 extern const struct command command_retry;
 extern const struct command command_run;
 extern const struct command command_runs;
+extern const struct command command_serve;
 extern const struct command command_status;
 extern const struct command command_validate;
 extern const struct command command_why;

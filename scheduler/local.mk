@@ -3,6 +3,16 @@ libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFL
 libscheduler_a_SOURCES = \
 	scheduler/alarm.c scheduler/alarm.h \
 	scheduler/artifact.h \
+	scheduler/backfiller.c scheduler/backfiller.h \
+	scheduler/catalog.c scheduler/catalog.h \
+	scheduler/command_serve.c \
+	scheduler/daemon.c scheduler/daemon.h \
+	scheduler/desk.c scheduler/desk.h scheduler/desk_parts.h \
+	scheduler/desk_dag.c \
+	scheduler/desk_run.c \
+	scheduler/desk_trigger.c \
+	scheduler/follow.c scheduler/follow.h \
+	scheduler/trigger.c scheduler/trigger.h \
 	scheduler/attempt.c scheduler/attempt.h \
 	scheduler/checkpoint.c scheduler/checkpoint.h \
 	scheduler/checkup.c scheduler/checkup.h \

@@ -11,7 +11,7 @@
 
 /* In the order in which `stoker --help` lists them: as one meets them. */
 static const struct command *const commands[] = {
-	&command_validate, &command_run, &command_next,   &command_status,	   &command_runs,
+	&command_validate, &command_run, &command_serve, &command_next,   &command_status,	   &command_runs,
 	&command_why,	   &command_logs,   &command_cancel, &command_retry,	   &command_checkpoints,
 	&command_events,   &command_workers,
 };

@@ -1,0 +1,481 @@
+#include "scheduler/daemon.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/scope.h"
+#include "scheduler/backfiller.h"
+#include "scheduler/catalog.h"
+#include "scheduler/command.h"
+#include "scheduler/desk.h"
+#include "scheduler/engine.h"
+#include "scheduler/owner.h"
+#include "scheduler/queue.h"
+#include "scheduler/readiness.h"
+#include "scheduler/trigger.h"
+#include "scheduler/zones.h"
+
+enum { SIGNAL_COUNT = 3, TICK_MS = 5000, FILES_MAX = 65536, STATUS_BYTES = 256 };
+
+static const int signals[SIGNAL_COUNT] = { SIGTERM, SIGINT, SIGHUP };
+
+struct daemon {
+	uv_loop_t loop;
+	const struct daemon_options *options;
+	struct settings *settings;
+	struct list old_settings; /* of before a reload: links point into them */
+	char *home;
+	int lock;
+	struct zones *zones;
+	struct engine *engine;
+	struct queue *queue;
+	struct trigger *trigger;
+	struct catalog *catalog;
+	struct backfiller *backfiller;
+	struct desk *desk;
+	uv_signal_t signals[SIGNAL_COUNT];
+	uv_timer_t tick;
+	uv_timer_t watchdog;
+	struct writer_job watchdog_job;
+	bool watchdog_waits;
+	char status[STATUS_BYTES]; /* as the service manager was told */
+	bool opened;		   /* the parts are there */
+	bool ready;
+	bool stopping;
+	int exit_status;
+};
+
+struct old_settings {
+	struct settings *settings;
+	struct list link;
+};
+
+/* --- stopping ------------------------------------------------------------------------------------------- */
+
+static void close_handle(uv_handle_t *handle)
+{
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void stop(struct daemon *daemon, int exit_status)
+{
+	if (daemon->stopping)
+		return;
+	daemon->stopping = true;
+	daemon->exit_status = exit_status;
+	readiness_tell("STOPPING=1");
+	log_info("daemon.stopping", NUMBER("exit_status", exit_status));
+	close_handle((uv_handle_t *)&daemon->tick);
+	close_handle((uv_handle_t *)&daemon->watchdog);
+	for (int i = 0; i < SIGNAL_COUNT; i++)
+		close_handle((uv_handle_t *)&daemon->signals[i]);
+	if (!daemon->opened)
+		return;
+	catalog_stop(daemon->catalog);
+	trigger_stop(daemon->trigger);
+	queue_stop(daemon->queue);
+	engine_stop(daemon->engine);
+}
+
+/* --- what the engine tells ------------------------------------------------------------------------------ */
+
+static void on_task(void *context, const struct task *task)
+{
+	(void)context;
+	(void)task;
+}
+
+static void on_note(void *context, const struct task *task, const char *text)
+{
+	(void)context;
+	log_warn("engine.noted", NUMBER("run", task == NULL ? 0 : task->run->row.id),
+		 TEXT("task", task == NULL ? "" : task->step->name), TEXT("text", text));
+}
+
+static void on_ended(void *context, const struct run *run)
+{
+	struct daemon *daemon = context;
+	uint64_t id = run->row.id;
+
+	engine_drop_run(daemon->engine, id);
+	queue_ended(daemon->queue, id);
+	backfiller_look(daemon->backfiller);
+}
+
+static void on_given_up(void *context, const struct err *err)
+{
+	struct daemon *daemon = context;
+
+	log_error("daemon.gave_up", TEXT("err", err->text));
+	fprintf(stderr, "stoker: %s\n", err->text);
+	stop(daemon, COMMAND_FAILED);
+}
+
+static void request_done(void *context, const struct err *err)
+{
+	(void)context;
+	(void)err; /* the request is open still, and comes again */
+}
+
+/* Somebody asks another way than over the socket: `stoker cancel` of an older version, say. */
+static void on_request(void *context, const struct store_request *request)
+{
+	struct daemon *daemon = context;
+
+	if (strncmp(request->verb, "cancel", 6) == 0)
+		queue_cancel(daemon->queue, request->run, request->actor, request->origin, request_done, NULL);
+}
+
+static const struct engine_handler engine_handler = {
+	.on_task = on_task,
+	.on_note = on_note,
+	.on_ended = on_ended,
+	.on_request = on_request,
+	.on_given_up = on_given_up,
+};
+
+/* --- what the other parts tell -------------------------------------------------------------------------- */
+
+static void on_due_made(void *context, uint64_t run, const struct timetable_decision *decision)
+{
+	struct daemon *daemon = context;
+
+	(void)run;
+	(void)decision;
+	queue_look(daemon->queue);
+}
+
+static void on_due_skipped(void *context, const struct timetable_decision *decision, const char *reason)
+{
+	(void)context;
+	(void)decision;
+	(void)reason;
+}
+
+static const struct trigger_handler trigger_handler = { .on_made = on_due_made, .on_skipped = on_due_skipped };
+
+static void on_runs_made(void *context)
+{
+	struct daemon *daemon = context;
+
+	queue_look(daemon->queue);
+}
+
+static void on_backfill(void *context, int64_t id)
+{
+	struct daemon *daemon = context;
+
+	(void)id;
+	backfiller_look(daemon->backfiller);
+}
+
+static void on_paused(void *context, const char *dag, bool paused)
+{
+	(void)context;
+	log_info(paused ? "dag.paused" : "dag.unpaused", TEXT("dag", dag));
+}
+
+static void on_made(void *context, uint64_t run, const char *name)
+{
+	(void)context;
+	log_info("run.submitted", NUMBER("id", run), TEXT("run", name));
+}
+
+/* --- reloading ------------------------------------------------------------------------------------------ */
+
+static char *diagnostics_text(struct diagnostics *diagnostics)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *out = open_memstream(&text, &bytes);
+
+	diagnostics_print(diagnostics, out, false);
+	fclose(out);
+	return text;
+}
+
+static void keep_old(struct daemon *daemon, struct settings *settings)
+{
+	struct old_settings *old = mem_zalloc(sizeof *old);
+
+	old->settings = settings;
+	list_append(&daemon->old_settings, &old->link);
+}
+
+/* A file that is not valid leaves all as it is. */
+static int reload_settings(struct daemon *daemon, struct err *err)
+{
+	autodiagnostics struct diagnostics diagnostics;
+	struct settings *settings;
+
+	diagnostics_init(&diagnostics);
+	if (settings_load(daemon->options->config, &settings, &diagnostics) < 0) {
+		autofree char *text = diagnostics_text(&diagnostics);
+
+		log_error("settings.refused", TEXT("err", text));
+		return err_set(err, ERR_INVALID, "the settings stay as they were: %s", text);
+	}
+	keep_old(daemon, daemon->settings);
+	daemon->settings = settings;
+	engine_use(daemon->engine, settings);
+	queue_set_active_max(daemon->queue, settings->daemon.active_max);
+	desk_use(daemon->desk, settings);
+	return 0;
+}
+
+static json_t *reload_answer(struct daemon *daemon)
+{
+	json_t *problems = json_array();
+	size_t count, good = 0;
+	const struct registry_file *files = registry_files(catalog_registry(daemon->catalog), &count);
+
+	for (size_t i = 0; i < count; i++) {
+		good += files[i].good != NULL;
+		if (files[i].error != NULL)
+			json_array_append_new(problems, json_pack("{s:s, s:s}", "path", files[i].path, "error",
+								  files[i].error));
+	}
+	return json_pack("{s:I, s:o}", "dags", (json_int_t)good, "problems", problems);
+}
+
+static int reload(void *context, json_t **answer_out, struct err *err)
+{
+	struct daemon *daemon = context;
+	int rc;
+
+	readiness_tell("RELOADING=1");
+	rc = reload_settings(daemon, err);
+	catalog_start(daemon->catalog, daemon->settings->daemon.places, daemon->settings->daemon.places_count);
+	queue_look(daemon->queue);
+	log_info("daemon.reloaded", TEXT("err", rc < 0 ? err->text : ""));
+	readiness_tell("READY=1");
+	if (rc < 0)
+		return rc;
+	if (answer_out != NULL)
+		*answer_out = reload_answer(daemon);
+	return 0;
+}
+
+static void on_signal(uv_signal_t *watcher, int signal)
+{
+	struct daemon *daemon = watcher->data;
+	struct err err;
+
+	log_info("daemon.signaled", NUMBER("signal", signal));
+	if (signal == SIGHUP)
+		reload(daemon, NULL, &err);
+	else
+		stop(daemon, COMMAND_DONE);
+}
+
+/* --- now and then --------------------------------------------------------------------------------------- */
+
+static void tell_status(struct daemon *daemon)
+{
+	char text[STATUS_BYTES], due[CLOCK_RFC3339_BYTES] = "nothing";
+	int64_t next_ms = trigger_next_wall_ms(daemon->trigger);
+
+	if (next_ms != INT64_MAX)
+		clock_rfc3339(next_ms, due);
+	snprintf(text, sizeof text, "STATUS=%zu runs going on; due next: %s%s", engine_runs_count(daemon->engine), due,
+		 engine_trouble_since_ms(daemon->engine) > 0 ? "; THE STATE CANNOT BE WRITTEN" : "");
+	if (strcmp(text, daemon->status) == 0)
+		return;
+	memcpy(daemon->status, text, sizeof text);
+	readiness_tell(text);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+
+	backfiller_look(daemon->backfiller);
+	tell_status(daemon);
+	log_flush();
+}
+
+static int write_nothing(struct store *store, void *context, struct err *err)
+{
+	(void)store;
+	(void)context;
+	(void)err;
+	return 0;
+}
+
+static void on_watchdog_back(void *context, const struct err *err)
+{
+	struct daemon *daemon = context;
+
+	daemon->watchdog_waits = false;
+	if (err->code == ERR_OK)
+		readiness_tell("WATCHDOG=1");
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+
+	if (daemon->watchdog_waits)
+		return;
+	daemon->watchdog_waits = true;
+	engine_kick(daemon->engine);
+	engine_write(daemon->engine, &daemon->watchdog_job);
+}
+
+/* --- starting ------------------------------------------------------------------------------------------- */
+
+/* A descriptor for each run that goes on, each connection, each log that is being written. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void watch_signals(struct daemon *daemon)
+{
+	for (int i = 0; i < SIGNAL_COUNT; i++) {
+		uv_signal_init(&daemon->loop, &daemon->signals[i]);
+		daemon->signals[i].data = daemon;
+		uv_signal_start(&daemon->signals[i], on_signal, signals[i]);
+	}
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int open_engine(struct daemon *daemon, struct err *err)
+{
+	struct store *store;
+
+	if (store_open(daemon->home, &store, err) < 0)
+		return err->code;
+	if (engine_open(&daemon->loop, store, daemon->settings, &engine_handler, daemon, &daemon->engine, err) < 0)
+		return err->code;
+	engine_serve(daemon->engine);
+	return 0;
+}
+
+static int open_parts(struct daemon *daemon, struct err *err)
+{
+	if (zones_new(daemon->settings->daemon.timezone, &daemon->zones, err) < 0 || open_engine(daemon, err) < 0)
+		return err->code;
+	if (trigger_new(&daemon->loop, daemon->engine, daemon->zones, &trigger_handler, daemon, &daemon->trigger,
+			err) < 0) {
+		engine_stop(daemon->engine);
+		return err->code;
+	}
+	daemon->queue = queue_new(&daemon->loop, daemon->engine, daemon->home, daemon->settings->daemon.active_max);
+	daemon->backfiller = backfiller_new(daemon->engine, daemon->settings->daemon.timezone, on_runs_made, daemon);
+	daemon->catalog = catalog_new(&daemon->loop, daemon->engine, daemon->trigger,
+				      zone_name(zones_local(daemon->zones)), NULL, daemon);
+	daemon->desk = desk_new(&(struct desk_parts){
+		.loop = &daemon->loop,
+		.home = daemon->home,
+		.engine = daemon->engine,
+		.queue = daemon->queue,
+		.registry = catalog_registry(daemon->catalog),
+		.settings = daemon->settings,
+		.on_paused = on_paused,
+		.on_backfill = on_backfill,
+		.on_made = on_made,
+		.reload = reload,
+		.context = daemon,
+	});
+	daemon->opened = true;
+	return 0;
+}
+
+static void start_parts(struct daemon *daemon)
+{
+	int64_t watchdog_ms = readiness_watchdog_ms();
+
+	catalog_start(daemon->catalog, daemon->settings->daemon.places, daemon->settings->daemon.places_count);
+	engine_start(daemon->engine);
+	queue_look(daemon->queue);
+	uv_timer_start(&daemon->tick, on_tick, 0, TICK_MS);
+	daemon->watchdog_job.write = write_nothing;
+	daemon->watchdog_job.done = on_watchdog_back;
+	daemon->watchdog_job.context = daemon;
+	if (watchdog_ms > 0)
+		uv_timer_start(&daemon->watchdog, on_watchdog, 0, (uint64_t)watchdog_ms);
+	log_info("daemon.started", NUMBER("pid", getpid()), TEXT("home", daemon->home));
+	log_flush();
+	readiness_tell("READY=1");
+}
+
+static void free_parts(struct daemon *daemon)
+{
+	desk_free(daemon->desk);
+	catalog_free(daemon->catalog);
+	trigger_free(daemon->trigger);
+	backfiller_free(daemon->backfiller);
+	queue_free(daemon->queue);
+	if (daemon->engine != NULL)
+		engine_free(daemon->engine);
+	zones_free(daemon->zones);
+	settings_free(daemon->settings);
+	list_each (at, &daemon->old_settings) {
+		struct old_settings *old = list_entry(at, struct old_settings, link);
+
+		settings_free(old->settings);
+		free(old);
+	}
+	if (daemon->lock >= 0)
+		close(daemon->lock);
+	free(daemon->home);
+}
+
+/* Nothing is touched while another daemon is at work: not even a database that an upgrade would bring forward. */
+static int take_home(struct daemon *daemon, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct store *store;
+	const char *home;
+
+	if (store_home(&arena, &home, err) < 0)
+		return err->code;
+	daemon->home = mem_strdup(home);
+	if (owner_daemon_is_alive(home, NULL))
+		return owner_take_home(home, &daemon->lock, err);
+	if (store_open(home, &store, err) < 0) /* makes the folder */
+		return err->code;
+	store_close(store);
+	return owner_take_home(home, &daemon->lock, err);
+}
+
+int daemon_serve(struct settings *settings, const struct daemon_options *options)
+{
+	struct daemon daemon = { .options = options, .settings = settings, .lock = -1 };
+	struct err err;
+
+	list_init(&daemon.old_settings);
+	raise_limits();
+	uv_loop_init(&daemon.loop);
+	uv_timer_init(&daemon.loop, &daemon.tick);
+	uv_timer_init(&daemon.loop, &daemon.watchdog);
+	daemon.tick.data = daemon.watchdog.data = &daemon;
+	watch_signals(&daemon);
+	log_open(NULL, options->debug ? LOG_DEBUG : LOG_INFO, options->log_json);
+	if (take_home(&daemon, &err) < 0 || open_parts(&daemon, &err) < 0)
+		stop(&daemon, command_fail(&err));
+	else
+		start_parts(&daemon);
+	uv_run(&daemon.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&daemon.loop);
+	free_parts(&daemon);
+	log_info("daemon.stopped", NUMBER("exit_status", daemon.exit_status));
+	log_close();
+	return daemon.exit_status;
+}

@@ -1,0 +1,292 @@
+"""`stoker serve`: what is due starts by itself, what is triggered starts in turn, and whatever dies, the next daemon goes on
+as if nothing had happened."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from lib import (QUICK, SEED, SLOW, SOURCE, Background, Sandbox, Skip, check, equal, happens, has, main, story, wait_for)
+
+EVERY_SECOND_TURN = 60  # a cron line fires once a minute at most: stories that wait for one take that long
+
+
+class Daemon(Background):
+    """`stoker serve` on the DAG folder of a sandbox."""
+
+    def __init__(self, box, *words):
+        config = os.path.join(box.path, ".config", "stoker")
+        os.makedirs(config, exist_ok=True)
+        if not os.path.exists(os.path.join(config, "dags")):
+            os.symlink(box.dags, os.path.join(config, "dags"))
+        super().__init__(box, ["serve", *words], len(box.backgrounds))
+        box.backgrounds.append(self)
+        self.box = box
+        wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
+
+    def said(self, event):
+        return [line for line in self.text.splitlines() if f"event={event} " in line + " "]
+
+    def stop(self):
+        self.signal(signal.SIGTERM)
+        equal(self.wait(), 0, "exit status of the daemon")
+
+
+def settings(box, text):
+    folder = os.path.join(box.path, ".config", "stoker")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "stoker.yaml"), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+HELLO = "name: hello\nsteps:\n  a: {run: echo hi}\n"
+WAITS = """\
+name: waits
+max_active_runs: %d
+steps:
+  a:
+    run: |
+      echo "$STOKER_RUN" >>started
+      while [ ! -e go ]; do sleep 0.02; done
+"""
+
+
+def ready_dag(box, name):
+    """The daemon has the DAG in force."""
+    wait_for(lambda: box.stoker("trigger", "--help").code == 0 and
+             any(dag["dag"] == name for dag in box.json("list")["dags"]), f"{name} is in force")
+
+
+@story("a DAG of the folder is triggered by name, runs, and its name is printed")
+def triggered(box: Sandbox):
+    box.file("hello.yaml", HELLO)
+    Daemon(box)
+    ready_dag(box, "hello")
+    equal(box.stoker("trigger", "hello", code=0).out, "hello/1\n", "what trigger prints")
+    box.wait_state("hello/1", "succeeded")
+    equal(box.log("hello/1", "a"), b"hi\n", "its log")
+    run = box.status("hello/1")
+    equal((run["trigger"], run["orphaned"]), ("manual", False), "how it came")
+    has(run["origin"], "control", "where it came from")
+    result = box.stoker("trigger", "helo", code=3)
+    has(result.err, "did you mean 'hello'?", "trigger of a DAG that there is not")
+    equal(box.stoker("trigger", "hello", "--follow", code=0).out.splitlines()[0], "hello/2", "the second run")
+
+
+@story("without a daemon trigger says so, and how to start one")
+def nobody(box: Sandbox):
+    result = box.stoker("trigger", "hello", code=4)
+    has(result.err, "stoker serve", "what to do")
+
+
+@story("a second daemon on the same state is refused with the first one's pid")
+def second(box: Sandbox):
+    daemon = Daemon(box)
+    result = box.stoker("serve", code=1)
+    has(result.err, f"pid {daemon.pid}", "the refusal")
+    check(daemon.running(), "the first one goes on")
+    daemon.kill()
+    Daemon(box).stop()
+
+
+@story("runs of a DAG wait for their turn, and why says for which")
+def turns(box: Sandbox):
+    box.file("waits.yaml", WAITS % 1)
+    Daemon(box)
+    ready_dag(box, "waits")
+    for _ in range(3):
+        box.stoker("trigger", "waits", code=0)
+    box.wait_running("waits/1", "a")
+    equal([box.status(f"waits/{n}")["state"] for n in (1, 2, 3)], ["running", "queued", "queued"], "their states")
+    has(box.stoker("why", "waits/2", code=0).out, "waits/1", "why waits/2 is queued")
+    box.stoker("cancel", "waits/2", code=0)
+    equal(box.status("waits/2")["state"], "canceled", "the one that was canceled in the queue")
+    box.file("go", "")
+    box.wait_state("waits/3", "succeeded")
+    equal(box.lines("started"), ["waits/1", "waits/3"], "what ran, in which order")
+
+
+@story("a DAG file is picked up, changed and removed while the daemon runs; a broken one harms nobody")
+def folder(box: Sandbox):
+    daemon = Daemon(box)
+    box.file("hello.yaml", HELLO)
+    ready_dag(box, "hello")
+    box.file("hello.yaml", HELLO.replace("echo hi", "echo ho").replace("run:", "runn:"))
+    wait_for(lambda: daemon.said("dag.refused"), "the mistake is seen")
+    equal(box.stoker("trigger", "hello", "--wait", code=0).out, "hello/1\n", "its last good version runs")
+    equal(box.log("hello/1", "a"), b"hi\n", "what that printed")
+    listed = [dag for dag in box.json("list")["dags"] if dag["dag"] == "hello"][0]
+    has(json.dumps(listed), "did you mean 'run'", "list")
+    daemon.stop()
+    again = Daemon(box)
+    ready_dag(box, "hello")
+    equal(box.stoker("trigger", "hello", "--wait", code=0).out, "hello/2\n", "also after a new start")
+    box.file("hello.yaml", HELLO.replace("echo hi", "echo ho"))
+    wait_for(lambda: len(again.said("dag.loaded")) > 0, "the good version is seen")
+    wait_for(lambda: not [dag for dag in box.json("list")["dags"] if dag.get("error")], "list has no error")
+    equal(box.stoker("trigger", "hello", "--wait", code=0).out, "hello/3\n", "and runs")
+    equal(box.log("hello/3", "a"), b"ho\n", "what that printed")
+    os.remove(os.path.join(box.dags, "hello.yaml"))
+    wait_for(lambda: again.said("dag.removed"), "it is gone")
+    wait_for(lambda: box.stoker("trigger", "hello").code == 3, "and cannot be triggered")
+
+
+@story("SIGKILL of the daemon at any moment: the next one takes everything over, and nothing runs twice")
+def killed(box: Sandbox):
+    rng = random.Random(SEED)
+    print(f"# STOKER_TEST_SEED={SEED}")
+    box.file("many.yaml", """\
+name: many
+max_active_runs: 4
+defaults: {retry: {max: 1, backoff: 1s}}
+steps:
+  a: {run: [sh, step.sh, a]}
+  b: {needs: [a], run: [sh, step.sh, b]}
+  c: {needs: [a], run: [sh, step.sh, c]}
+""")
+    # A lock that the kernel gives back: two attempts of one task at a time would meet in it.
+    box.file("step.sh", """\
+set -eu
+mark="$STOKER_RUN.$1"
+mark=$(echo "$mark" | tr / .)
+exec 9>"$mark.lock"
+flock -n 9 || { echo twice >>twice; exit 1; }
+echo "$STOKER_ATTEMPT" >>"$mark.started"
+sleep 0.05
+""")
+    rounds = 6 if QUICK else 25
+    made = 0
+    for _ in range(rounds):
+        daemon = Daemon(box)
+        ready_dag(box, "many")
+        for _ in range(rng.randrange(1, 5)):
+            result = box.stoker("trigger", "many")
+            if result.code == 0:
+                made += 1
+                equal(result.out, f"many/{made}\n", "the run that was acknowledged")
+        time.sleep(rng.random() * 0.4)
+        daemon.kill()
+        equal(len(box.json("runs", "-n", "1000")["runs"]), made, "runs on disk")
+    Daemon(box)
+    for number in range(1, made + 1):
+        box.wait_state(f"many/{number}", "succeeded", timeout=120)
+    check(not box.exists("twice"), "no two attempts of a task at a time")
+    for number in range(1, made + 1):
+        for task in "abc":
+            equal(len(set(box.lines(f"many.{number}.{task}.started"))), len(box.lines(f"many.{number}.{task}.started")),
+                  f"attempts of many/{number} {task}, each started once")
+
+
+@story("a run that somebody drives is left to him, and taken over when he is gone")
+def taken_over(box: Sandbox):
+    box.file("waits.yaml", WAITS % 1)
+    stoker = box.start("run", "waits.yaml")
+    box.wait_running("waits/1", "a")
+    daemon = Daemon(box)
+    check(not daemon.said("run.taken_up"), "it is left to its driver")
+    stoker.kill()
+    equal(box.status("waits/1")["orphaned"], False, "there is somebody for it")
+    wait_for(lambda: daemon.said("run.taken_up"), "it is taken over", timeout=40)
+    box.file("go", "")
+    box.wait_state("waits/1", "succeeded")
+    equal(box.lines("started"), ["waits/1"], "its step started once")
+
+
+@story("cancel and retry go through the daemon; a retry that would be one run too many is refused")
+def changed(box: Sandbox):
+    box.file("flaky.yaml", """\
+name: flaky
+steps:
+  good: {run: echo good >>good}
+  bad: {needs: [good], run: "test -e mended"}
+""")
+    box.file("waits.yaml", WAITS % 1)
+    Daemon(box)
+    ready_dag(box, "flaky")
+    equal(box.stoker("trigger", "flaky", "--wait").code, 1, "exit status of a run that failed")
+    plan = box.json("retry", "flaky/1", "--dry-run")
+    equal([(task["task"], task["does"]) for task in plan["tasks"]], [("good", "keep"), ("bad", "run")], "the preview")
+    equal(box.status("flaky/1")["state"], "failed", "a preview changes nothing")
+    box.file("mended", "")
+    box.stoker("retry", "flaky/1", code=0)
+    box.wait_state("flaky/1", "succeeded")
+    equal(len(box.lines("good")), 1, "what had succeeded is kept")
+    has(box.stoker("retry", "flaky/1").err, "nothing to do", "a retry of what succeeded")
+    box.stoker("trigger", "waits", code=0)
+    box.wait_running("waits/1", "a")
+    box.stoker("cancel", "waits/1", code=0)
+    box.wait_state("waits/1", "canceled")
+    box.stoker("trigger", "waits", code=0)
+    box.wait_running("waits/2", "a")
+    has(box.stoker("retry", "waits/1").err, "waits/2 is going on", "a retry that is one too many")
+    kinds = [(event["kind"], event["actor"]) for event in box.json("events", "flaky/1")["events"]]
+    check(("run.retried", box.status("flaky/1")["actor"]) in kinds, f"the audit trail has it: {kinds}")
+
+
+@story("a source is snapshotted when it is triggered; one that cannot be is refused, and makes no run")
+def sources(box: Sandbox):
+    box.file("s/s.yaml", "name: s\nsource: .\nsteps:\n  a: {run: cat data}\n")
+    box.file("s/data", "one\n")
+    settings(box, f"dags: {box.dags}/s\n")
+    Daemon(box)
+    ready_dag(box, "s")
+    box.stoker("trigger", "s", "--wait", code=0)
+    equal(box.log("s/1", "a"), b"one\n", "what the step saw")
+    os.rename(os.path.join(box.dags, "s", "data"), os.path.join(box.dags, "data"))
+    os.mkfifo(os.path.join(box.dags, "s", "pipe"))
+    box.file("s/big", "x" * 1000)
+    result = box.stoker("trigger", "s", env={"STOKER_SOURCE_MAX": "10"})
+    check(result.code == 0, "the limit is the daemon's own")
+
+
+@story("systemd is told when it is ready, at work, reloading and stopping; the units are clean")
+def systemd(box: Sandbox):
+    path = os.path.join(box.path, "notify.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        listener.settimeout(20 * SLOW)
+        box.env["NOTIFY_SOCKET"] = path
+        box.env["WATCHDOG_USEC"] = "200000"
+        daemon = Daemon(box)
+        told = []
+
+        def tell_until(word):
+            while not any(word in one for one in told):
+                told.append(listener.recv(4096).decode())
+
+        tell_until("READY=1")
+        tell_until("WATCHDOG=1")
+        tell_until("STATUS=0 runs going on")
+        told.clear()
+        daemon.signal(signal.SIGHUP)
+        tell_until("RELOADING=1")
+        tell_until("READY=1")
+        daemon.signal(signal.SIGTERM)
+        tell_until("STOPPING=1")
+        equal(daemon.wait(), 0, "exit status")
+
+
+@story("other settings while it runs: workers come and go, and a broken file leaves all as it is")
+def resettled(box: Sandbox):
+    box.file("w.yaml", "name: w\nsteps:\n  a: {worker: quick, run: echo hi}\n")
+    settings(box, "workers:\n  local: {}\n")
+    daemon = Daemon(box)
+    ready_dag(box, "w")
+    has(box.stoker("trigger", "w", code=2).err, "quick", "a worker that there is not")
+    settings(box, "workers:\n  local: {labels: [quick]}\n")
+    daemon.signal(signal.SIGHUP)
+    wait_for(lambda: box.stoker("trigger", "w").code == 0, "the label is there")
+    box.wait_state("w/1", "succeeded")
+    settings(box, "workers:\n  local: {labbels: [quick]}\n")
+    daemon.signal(signal.SIGHUP)
+    wait_for(lambda: daemon.said("settings.refused"), "the mistake is told")
+    box.stoker("trigger", "w", "--wait", code=0)
+
+
+if __name__ == "__main__":
+    main()
