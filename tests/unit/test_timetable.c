@@ -576,7 +576,7 @@ static void look_and_die(struct nights *nights)
 	size_t count;
 
 	while ((count = timetable_due(nights->timetable, nights->now_ms, decisions, NIGHTS_ROOM)) > 0) {
-		uint64_t fate = rng_below(&dice, 100);
+		uint64_t fate = rng_below(&dice, 500);
 
 		assert_int_equal(store_begin(nights->store, &err), 0);
 		if (store_settle(nights->store, decisions, count, nights->now_ms, NULL, &err) < 0)
@@ -612,24 +612,28 @@ static void check_year(struct nights *nights, int64_t days)
 	assert_int_equal(nights_number(nights, "SELECT count(*) FROM occurrence WHERE reason NOT IN ('', 'overlap')"),
 			 0);
 	/* The zones of Europe go forward at 01:00 UTC: 02:xx is moved to 03:00. */
-	assert_true(nights_number(nights, "SELECT count(*) FROM occurrence WHERE mark = 'moved'"
-					  " AND nominal LIKE '2026-03-29 02:%'") > 5);
-	assert_true(nights_number(nights, "SELECT count(*) FROM occurrence WHERE mark = 'first_of_two'") > 5);
+	assert_true(quick() || nights_number(nights, "SELECT count(*) FROM occurrence WHERE mark = 'moved'"
+						     " AND nominal LIKE '2026-03-29 02:%'") > 5);
+	assert_true(quick() ||
+		    nights_number(nights, "SELECT count(*) FROM occurrence WHERE mark = 'first_of_two'") > 5);
 	assert_int_equal(nights_number(nights, "SELECT count(*) FROM occurrence WHERE mark = 'second_of_two'"), 0);
 }
 
 static void a_year_of_nights_in_every_zone_with_kills(void **state)
 {
 	struct nights nights;
-	int64_t days = getenv("DAYS") ? atoi(getenv("DAYS")) : 365, end_ms;
+	int64_t days = 365, end_ms;
 
 	(void)state;
 	if (access(ZONES "/Europe/Berlin", R_OK) < 0)
 		skip();
 	dice = rng_seeded(20261126);
 	nftw(ZONES, on_file, 16, 0);
-	if (quick()) /* some of them: those of Europe are the last of the alphabet but few */
-		zone_count = zone_count > 200 ? 200 : zone_count;
+	if (quick()) {
+		for (size_t i = 0; i < zone_count / 6; i++)
+			memcpy(zone_names[i], zone_names[i * 6], sizeof *zone_names);
+		zone_count /= 6;
+	}
 	nights_open(&nights, "2026-01-01T12:00:00Z"); /* the same local day nearly everywhere, and no night yet */
 	for (size_t i = 0; i < zone_count; i += 100)
 		load_zones(&nights, i);
@@ -644,7 +648,7 @@ static void a_year_of_nights_in_every_zone_with_kills(void **state)
 			nights.now_ms += (int64_t)rng_below(&dice, 20 * HOUR_MS);
 		if (nights.now_ms > end_ms)
 			nights.now_ms = end_ms;
-		if (rng_below(&dice, 10) == 0)
+		if (rng_below(&dice, 50) == 0)
 			nights_end_runs(&nights);
 	}
 	look_and_die(&nights);
