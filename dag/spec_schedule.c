@@ -142,26 +142,6 @@ static void add_schedule(struct spec *spec, const struct draft *draft, const str
 	dag->schedules[dag->schedules_count++].at = cron->at;
 }
 
-void spec_schedule_read_timezone(struct spec *spec, const struct field *field, const struct node *value,
-				 void *member)
-{
-	const char *near;
-
-	if (!value_is_text(spec, field->key, value, "the name of a time zone", field->example))
-		return;
-	*(const char **)member = value->text;
-	if (timezone_exists(value->text))
-		return;
-	field_error(spec, value, "there is no time zone '%.60s'", value->text);
-	if (!spec->diagnostics->last_kept)
-		return;
-	near = timezone_suggest(&spec->scratch, value->text);
-	if (near != NULL)
-		field_remedy(spec, "did you mean '%s'?", near);
-	else
-		field_remedy(spec, "names are those of the tz database, for example Europe/Berlin or UTC");
-}
-
 static const struct field schedule_fields[] = {
 	{ "cron", value_keep, AT(struct draft, cron), .example = "\"30 2 * * *\"" },
 	{ "timezone", spec_schedule_read_timezone, AT(struct draft, schedule.timezone), .example = "Europe/Berlin" },
@@ -254,4 +234,26 @@ void spec_schedule_read_after(struct spec *spec, const struct field *field, cons
 	dag->after = arena_alloc(&dag->arena, dag->after_count * sizeof *dag->after);
 	for (size_t i = 0; i < dag->after_count; i++)
 		read_after(spec, field, value->kind == NODE_LIST ? value->items[i] : value, &dag->after[i]);
+}
+
+/* --- timezone --- */
+
+void spec_schedule_read_timezone(struct spec *spec, const struct field *field, const struct node *value,
+				 void *member)
+{
+	const char *near;
+
+	if (!value_is_text(spec, field->key, value, "the name of a time zone", field->example))
+		return;
+	*(const char **)member = value->text;
+	if (timezone_exists(value->text))
+		return;
+	field_error(spec, value, "there is no time zone '%.60s'", value->text);
+	if (!spec->diagnostics->last_kept)
+		return;
+	near = timezone_suggest(&spec->scratch, value->text);
+	if (near != NULL)
+		field_remedy(spec, "did you mean '%s'?", near);
+	else
+		field_remedy(spec, "names are those of the tz database, for example Europe/Berlin or UTC");
 }

@@ -16,8 +16,6 @@ extern const struct field_level spec_after_level;
 
 field_reader spec_schedule_read; /* fill in a struct dag */
 field_reader spec_schedule_read_after;
-
-/* The name of a time zone: const char *. */
-field_reader spec_schedule_read_timezone;
+field_reader spec_schedule_read_timezone; /* const char *: a name of the tz database */
 
 #endif

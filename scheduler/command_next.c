@@ -12,23 +12,29 @@
 #include "scheduler/due.h"
 #include "scheduler/instant.h"
 #include "scheduler/listing.h"
+#include "scheduler/moment.h"
+#include "scheduler/store_due.h"
 #include "scheduler/view.h"
+#include "scheduler/view_due.h"
 #include "scheduler/view_rows.h"
+#include "scheduler/zones.h"
 
 enum { LIMIT_UNLESS_SAID = 10, LIMIT_MAX = 100000 };
 
 struct arguments {
-	const char *path;
+	const char *target; /* a file, or the name of a DAG that is known */
+	const char *config;
 	const char *from; /* NULL: now */
 	struct instant from_instant;
 	int64_t limit;
+	bool past;
 	bool json;
 };
 
 /* A schedule of the DAG, and its next due time that was not answered yet. */
 struct timeline {
 	const struct dag_schedule *definition;
-	struct zone *zone;
+	const struct zone *zone;
 	struct due_schedule schedule;
 	struct due due;
 	bool over;
@@ -43,8 +49,6 @@ struct plan {
 
 static void plan_fini(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->count; i++)
-		zone_free(plan->timelines[i].zone);
 	free(plan->timelines);
 }
 
@@ -55,6 +59,8 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 	static const struct option options[] = {
 		{ "limit", required_argument, NULL, 'n' },
 		{ "from", required_argument, NULL, 'F' },
+		{ "past", no_argument, NULL, 'P' },
+		{ "config", required_argument, NULL, 'C' },
 		{ "json", no_argument, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -68,6 +74,10 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 					     LIMIT_MAX, optarg);
 		else if (option == 'F')
 			out->from = optarg;
+		else if (option == 'P')
+			out->past = true;
+		else if (option == 'C')
+			out->config = optarg;
 		else if (option == 'j')
 			out->json = true;
 		else if (option == '?')
@@ -76,8 +86,10 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 	if (out->from != NULL && instant_parse(out->from, &out->from_instant, &err) < 0)
 		return command_usage(&command_next, "--from: %s", err.text);
 	if (argc - optind != 1)
-		return command_usage(&command_next, optind == argc ? "which file?" : "one file at a time");
-	out->path = argv[optind];
+		return command_usage(&command_next, optind == argc ? "which file, or which DAG?" : "one DAG at a time");
+	out->target = argv[optind];
+	if (out->past && out->from != NULL)
+		return command_usage(&command_next, "--past lists what was, newest first: it takes no --from");
 	return 0;
 }
 
@@ -88,12 +100,11 @@ static void step(struct timeline *timeline, int64_t after_ms)
 	timeline->over = !due_next(&timeline->schedule, after_ms, &timeline->due);
 }
 
-static int start_timeline(struct timeline *timeline, const struct plan *plan,
+static int start_timeline(struct timeline *timeline, const struct plan *plan, struct zones *zones,
 			  const struct arguments *arguments, struct err *err)
 {
-	const char *name = timeline->definition->timezone;
 	int64_t after_ms = plan->now_ms;
-	int rc = name == NULL ? zone_open_local(&timeline->zone, err) : zone_open(name, &timeline->zone, err);
+	int rc = zones_find(zones, timeline->definition->timezone, &timeline->zone, err);
 
 	if (rc == 0)
 		rc = due_schedule_init(&timeline->schedule, plan->dag->name, timeline->definition,
@@ -107,8 +118,8 @@ static int start_timeline(struct timeline *timeline, const struct plan *plan,
 	return 0;
 }
 
-static int start_plan(struct plan *plan, const struct dag *dag, const struct arguments *arguments,
-		      struct err *err)
+static int start_plan(struct plan *plan, const struct dag *dag, struct zones *zones,
+		      const struct arguments *arguments, struct err *err)
 {
 	*plan = (struct plan){ .dag = dag, .count = dag->schedules_count, .now_ms = clock_wall_ms() };
 	plan->timelines = mem_array(plan->count, sizeof *plan->timelines);
@@ -116,7 +127,7 @@ static int start_plan(struct plan *plan, const struct dag *dag, const struct arg
 		int rc;
 
 		plan->timelines[i].definition = &dag->schedules[i];
-		rc = start_timeline(&plan->timelines[i], plan, arguments, err);
+		rc = start_timeline(&plan->timelines[i], plan, zones, arguments, err);
 		if (rc < 0)
 			return err_wrap(err, "schedule '%s'", dag->schedules[i].cron);
 	}
@@ -139,13 +150,6 @@ static struct timeline *earliest(struct plan *plan)
 
 /* --- as JSON -------------------------------------------------------------------------------------------- */
 
-static const char *local_text(const struct timeline *timeline, int64_t at_ms, char text[INSTANT_TEXT_BYTES])
-{
-	int64_t at_s = calendar_floor(at_ms, 1000);
-
-	return instant_text(at_s, zone_span_at(timeline->zone, at_s).offset_s, text);
-}
-
 static json_t *schedule_object(const struct timeline *timeline)
 {
 	static const char *const catchup_words[] = { "none", "latest", "all" };
@@ -156,30 +160,6 @@ static json_t *schedule_object(const struct timeline *timeline)
 	view_set_text(object, "catchup", catchup_words[timeline->definition->catchup]);
 	view_set_number(object, "jitter_ms", timeline->definition->jitter_ms);
 	json_object_set_new(object, "over", json_boolean(timeline->over));
-	return object;
-}
-
-static json_t *due_object(const struct timeline *timeline, int64_t now_ms)
-{
-	const struct due *due = &timeline->due;
-	const char *mark = due_mark_name(due->mark);
-	char text[INSTANT_TEXT_BYTES], label[INSTANT_LABEL_BYTES], offset[ZONE_OFFSET_BYTES];
-	autobuf struct buf note = { 0 };
-	json_t *object = json_object();
-
-	due_note(due, &note);
-	view_set_time(object, "due", due->at_ms);
-	view_set_text(object, "local", local_text(timeline, due->at_ms, text));
-	view_set_text(object, "utc_offset", zone_offset_text(due->offset_s, offset));
-	view_set_text(object, "timezone", zone_name(timeline->zone));
-	view_set_text(object, "nominal", instant_label(due->nominal_local_s, label));
-	view_set_text(object, "cron", timeline->definition->cron);
-	view_set_number(object, "in_ms", due->at_ms - now_ms);
-	view_set_time(object, "start", due->start_ms);
-	view_set_number(object, "jitter_ms", due->start_ms - due->at_ms);
-	json_object_set_new(object, "mark", mark == NULL ? json_null() : view_string(mark));
-	view_set_number(object, "skipped", due->skipped);
-	view_set_word(object, "note", buf_text(&note));
 	return object;
 }
 
@@ -194,7 +174,8 @@ static void print_json(struct plan *plan, int64_t limit)
 		json_array_append_new(schedules, schedule_object(&plan->timelines[i]));
 	json_object_set_new(answer, "schedules", schedules);
 	for (; limit > 0 && (timeline = earliest(plan)) != NULL; limit--) {
-		json_array_append_new(dues, due_object(timeline, plan->now_ms));
+		json_array_append_new(dues, view_due_object(&timeline->due, timeline->definition->cron,
+							    timeline->zone, plan->now_ms));
 		step(timeline, timeline->due.at_ms);
 	}
 	json_object_set_new(answer, "due", dues);
@@ -291,7 +272,7 @@ static void print_table(struct plan *plan, int64_t limit)
 /* ------------------------------------------------------------------------------------------------------- */
 
 /* As `stoker validate` would tell what is wrong with the file. */
-static int load(const char *path, struct dag **dag_out)
+static int load_file(const char *path, struct dag **dag_out)
 {
 	autodiagnostics struct diagnostics diagnostics;
 	int rc;
@@ -302,13 +283,23 @@ static int load(const char *path, struct dag **dag_out)
 	return rc < 0 ? COMMAND_USAGE : 0;
 }
 
-static int show(const struct dag *dag, const struct arguments *arguments)
+/* A name holds no slash, and a file that is called like a DAG has an ending. */
+static bool is_name(const char *target)
+{
+	const char *dot = strrchr(target, '.');
+
+	return strchr(target, '/') == NULL &&
+	       (dot == NULL || (strcmp(dot, ".yaml") != 0 && strcmp(dot, ".yml") != 0)) &&
+	       access(target, F_OK) != 0;
+}
+
+static int show_schedules(const struct dag *dag, struct zones *zones, const struct arguments *arguments)
 {
 	__attribute__((cleanup(plan_fini))) struct plan plan = { 0 };
 	struct err err;
 	int status;
 
-	if (start_plan(&plan, dag, arguments, &err) < 0)
+	if (start_plan(&plan, dag, zones, arguments, &err) < 0)
 		return command_fail(&err);
 	if (arguments->json)
 		print_json(&plan, arguments->limit);
@@ -323,29 +314,114 @@ static int show(const struct dag *dag, const struct arguments *arguments)
 	return command_fail(&err);
 }
 
+static int show_file(struct zones *zones, const struct arguments *arguments)
+{
+	autodag struct dag *dag = NULL;
+	int status = load_file(arguments->target, &dag);
+
+	return status != 0 ? status : show_schedules(dag, zones, arguments);
+}
+
+/* --- of a DAG that is known ----------------------------------------------------------------------------- */
+
+static void print_past(const json_t *answer)
+{
+	static const struct table_column columns[] = { { "DUE" }, { "SCHEDULE" }, { "BECAME" }, { "RUN" },
+						       { "STATE" }, { "DETAIL" } };
+	json_t *list = json_object_get(answer, "past"), *one;
+	autotable struct table table;
+	size_t i;
+
+	table_init(&table, columns, COUNT_OF(columns));
+	json_array_foreach(list, i, one)
+	{
+		const char *reason = listing_text(one, "reason"), *run = listing_text(one, "run");
+
+		table_text(&table, TERMINAL_PLAIN, listing_text(one, "nominal"));
+		table_printf(&table, TERMINAL_DIM, "%s %s", listing_text(one, "cron"),
+			     listing_text(one, "timezone"));
+		table_text(&table, reason[0] == '\0' ? TERMINAL_PLAIN : TERMINAL_YELLOW,
+			   reason[0] == '\0' ? listing_text(one, "state") : reason);
+		table_text(&table, TERMINAL_PLAIN, run[0] == '\0' ? "-" : run);
+		listing_add_state(&table, listing_text(one, "run_state"));
+		table_text(&table, TERMINAL_PLAIN, listing_text(one, "detail"));
+	}
+	if (i == 0)
+		puts("no due time has passed since its schedules are known");
+	else
+		table_print(&table, stdout);
+}
+
+static void tell_pause(const json_t *answer)
+{
+	char when[MOMENT_BYTES];
+
+	if (json_is_string(json_object_get(answer, "paused_by")))
+		fprintf(stderr, "stoker: %s is paused (%s, %s): none of these runs until `stoker unpause %s`\n",
+			listing_text(answer, "dag"), listing_text(answer, "paused_by"),
+			moment_ago(listing_time(answer, "paused_since"), clock_wall_ms(), when),
+			listing_text(answer, "dag"));
+}
+
+static int show_known(struct zones *zones, const struct arguments *arguments)
+{
+	const struct view_occurrences page = { .dag = arguments->target, .limit = (int)arguments->limit };
+	autojson json_t *answer = NULL;
+	autostore struct store *store = NULL;
+	autodag struct dag *dag = NULL;
+	struct err err;
+
+	if (command_open_reader(&store, &err) < 0 ||
+	    view_occurrences(store, zones, &page, clock_wall_ms(), &answer, &err) < 0)
+		return command_fail(&err);
+	if (arguments->past && arguments->json) {
+		listing_print_json(answer);
+		return command_end_output();
+	}
+	if (arguments->past) {
+		print_past(answer);
+		return command_end_output();
+	}
+	if (store_load_dag(store, arguments->target, &dag, &err) < 0)
+		return command_fail(&err);
+	tell_pause(answer);
+	return show_schedules(dag, zones, arguments);
+}
+
 static int next(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
-	autodag struct dag *dag = NULL;
+	autosettings struct settings *settings = NULL;
+	autozones struct zones *zones = NULL;
 	int status = read_arguments(argc, argv, &arguments);
 
 	if (status == 0)
-		status = load(arguments.path, &dag);
-	return status != 0 ? status : show(dag, &arguments);
+		status = command_load_settings(arguments.config, &settings);
+	if (status != 0)
+		return status;
+	zones = zones_new(settings->timezone);
+	if (is_name(arguments.target))
+		return show_known(zones, &arguments);
+	if (arguments.past)
+		return command_usage(&command_next, "--past needs the name of a DAG, not a file");
+	return show_file(zones, &arguments);
 }
 
 const struct command command_next = {
 	.name = "next",
-	.synopsis = "FILE [-n N] [--from TIME] [--json]",
+	.synopsis = "FILE|DAG [-n N] [--from TIME | --past] [--config FILE] [--json]",
 	.summary = "when a DAG is due by its schedule",
-	.help = "Lists the coming due times of all schedules of FILE, in order, each in the time zone of\n"
-		"its schedule. A note tells what daylight saving does to one. JITTER is how much later its\n"
-		"run starts. Exit status: 3 when FILE has no schedule.\n"
+	.help = "Lists the coming due times of all schedules of a DAG, in order, each in the time zone of\n"
+		"its schedule: of FILE, or of a DAG that is known, as it is in force. A note tells what\n"
+		"daylight saving does to one. JITTER is how much later its run starts. Exit status: 3\n"
+		"when there is no schedule.\n"
 		"\n"
 		"  -n, --limit N     at most N of them (10)\n"
 		"      --from TIME   from then on, not from now: a date or a local time of the schedule's\n"
 		"                    zone (2026-03-29, 2026-03-29T02:30), or an instant\n"
 		"                    (2026-03-29T02:30:00Z)\n"
+		"      --past        what became of the last ones, newest first: the ledger of a DAG\n"
+		"      --config FILE the settings, in place of the usual stoker.yaml\n"
 		"      --json        for scripts\n",
 	.main = next,
 };

@@ -369,7 +369,10 @@ static int open_engine(struct daemon *daemon, struct err *err)
 
 static int open_parts(struct daemon *daemon, struct err *err)
 {
-	if (zones_new(daemon->settings->daemon.timezone, &daemon->zones, err) < 0 || open_engine(daemon, err) < 0)
+	const struct zone *zone;
+
+	daemon->zones = zones_new(daemon->settings->timezone);
+	if (zones_find(daemon->zones, NULL, &zone, err) < 0 || open_engine(daemon, err) < 0)
 		return err->code;
 	if (trigger_new(&daemon->loop, daemon->engine, daemon->zones, &trigger_handler, daemon, &daemon->trigger,
 			err) < 0) {
@@ -377,9 +380,9 @@ static int open_parts(struct daemon *daemon, struct err *err)
 		return err->code;
 	}
 	daemon->queue = queue_new(&daemon->loop, daemon->engine, daemon->home, daemon->settings->daemon.active_max);
-	daemon->backfiller = backfiller_new(daemon->engine, daemon->settings->daemon.timezone, on_runs_made, daemon);
+	daemon->backfiller = backfiller_new(daemon->engine, daemon->settings->timezone, on_runs_made, daemon);
 	daemon->catalog = catalog_new(&daemon->loop, daemon->engine, daemon->trigger,
-				      zone_name(zones_local(daemon->zones)), NULL, daemon);
+				      zone_name(zone), NULL, daemon);
 	daemon->desk = desk_new(&(struct desk_parts){
 		.loop = &daemon->loop,
 		.home = daemon->home,

@@ -116,7 +116,7 @@ static int write_backfill(struct store *store, void *context, struct err *err)
 {
 	struct errand *errand = context;
 
-	return store_start_backfill(store, &errand->backfill, errand->desk->parts.settings->daemon.timezone, &errand->id,
+	return store_start_backfill(store, &errand->backfill, errand->desk->parts.settings->timezone, &errand->id,
 				    err);
 }
 

@@ -57,11 +57,15 @@ libscheduler_a_SOURCES = \
 
 # --- schedules ---
 libscheduler_a_SOURCES += \
+	scheduler/command_backfill.c \
+	scheduler/command_list.c \
+	scheduler/command_pause.c \
 	scheduler/backfill.c scheduler/backfill.h \
 	scheduler/params.c scheduler/params.h \
 	scheduler/store_backfill.c scheduler/store_backfill.h \
 	scheduler/store_due.c scheduler/store_due.h \
 	scheduler/timetable.c scheduler/timetable.h \
+	scheduler/view_due.c scheduler/view_due.h \
 	scheduler/zones.c scheduler/zones.h
 EXTRA_DIST += scheduler/statements_due.def
 

@@ -14,6 +14,8 @@ static const struct command *const commands[] = {
 	&command_validate, &command_run, &command_serve, &command_next,   &command_status,	   &command_runs,
 	&command_why,	   &command_logs,   &command_cancel, &command_retry,	   &command_checkpoints,
 	&command_events,   &command_workers,
+	/* schedules */
+	&command_list,	   &command_pause,  &command_unpause, &command_backfill,
 };
 
 static void print_help(FILE *out)

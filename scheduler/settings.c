@@ -11,6 +11,7 @@
 #include "dag/naming.h"
 #include "dag/read.h"
 #include "dag/scalar.h"
+#include "dag/spec_schedule.h"
 #include "dag/spec_step.h"
 #include "dag/value.h"
 #include "scheduler/settings_daemon.h"
@@ -120,6 +121,7 @@ struct reading {
 	struct settings *settings;
 	size_t room;
 	bool no_local;
+	const char *timezone;
 };
 
 static void add_worker(struct reading *reading, const struct settings_worker *worker)
@@ -192,9 +194,9 @@ static void read_workers(struct spec *spec, const struct field *field, const str
 }
 
 static const struct field file_fields[] = {
+	{ "timezone", spec_schedule_read_timezone, AT(struct reading, timezone), .example = "Europe/Berlin" },
 	{ "workers", read_workers, 0, .example = "{gpu1: {ssh: alice@gpu1.lan, labels: [gpu]}}" },
 	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
-	{ "timezone", settings_read_timezone, AT(struct reading, settings), .example = "Europe/Berlin" },
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
 	  .max = 10000 },
 	{ "pools", settings_read_pools, AT(struct reading, settings), .example = "{gpu-jobs: 2, database: 1}" },
@@ -332,6 +334,7 @@ int settings_load(const char *named, struct settings **settings_out, struct diag
 		return rc;
 	add_local(&reading);
 	settings_place_dags(settings);
+	settings->timezone = reading.timezone;
 	expand_paths(settings);
 	*settings_out = take(settings);
 	return 0;

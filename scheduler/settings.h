@@ -30,7 +30,6 @@ struct settings_daemon {
 	const char **places; /* of DAG files: folders and files, absolute */
 	size_t places_count;
 	int active_max; /* runs at a time, of all DAGs; 0: nothing was said */
-	const char *timezone; /* of schedules that name none; NULL: this machine's */
 };
 
 /* Limits how many attempts of its steps are alive at a time, over all runs (pool.h). */
@@ -48,6 +47,7 @@ struct settings {
 	struct settings_daemon daemon;
 	const struct settings_pool *pools;
 	size_t pools_count;
+	const char *timezone; /* of schedules that name none; NULL: this machine's */
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */

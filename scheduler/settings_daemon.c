@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/scope.h"
-#include "dag/spec_schedule.h"
 #include "dag/value.h"
 #include "scheduler/registry.h"
 #include "scheduler/settings.h"
@@ -31,11 +30,6 @@ void settings_read_max_active_runs(struct spec *spec, const struct field *field,
 				   void *member)
 {
 	value_int(spec, field, value, &(*(struct settings **)member)->daemon.active_max);
-}
-
-void settings_read_timezone(struct spec *spec, const struct field *field, const struct node *value, void *member)
-{
-	spec_schedule_read_timezone(spec, field, value, &(*(struct settings **)member)->daemon.timezone);
 }
 
 static const char *folder_of(struct arena *arena, const char *path)

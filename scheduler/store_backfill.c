@@ -118,7 +118,7 @@ static int check_range(const struct store_new_backfill *it, const struct dag *da
 		       struct err *err)
 {
 	autobackfill struct backfill backfill = { 0 };
-	autozones struct zones *zones = NULL;
+	autozones struct zones *zones = zones_new(timezone);
 	struct instant instant;
 	struct due due;
 	size_t schedule;
@@ -127,8 +127,7 @@ static int check_range(const struct store_new_backfill *it, const struct dag *da
 		return err_wrap(err, "from");
 	if (instant_parse(it->to, &instant, err) < 0)
 		return err_wrap(err, "to");
-	if (zones_new(timezone, &zones, err) < 0 ||
-	    backfill_init(&backfill, dag, zones, it->from, it->to, it->wall_ms, err) < 0)
+	if (backfill_init(&backfill, dag, zones, it->from, it->to, it->wall_ms, err) < 0)
 		return err->code;
 	if (!backfill_next(&backfill, INT64_MIN, &due, &schedule))
 		return err_set(err, ERR_NOT_FOUND, "%s was not due from %s to %s", dag->name, it->from,
@@ -291,7 +290,7 @@ static int go_on(struct store *store, struct row *row, const char *timezone, int
 		 struct store_backfill_step *step, struct err *err)
 {
 	autobackfill struct backfill backfill = { 0 };
-	autozones struct zones *zones = NULL;
+	autozones struct zones *zones = zones_new(timezone);
 	autodag struct dag *dag = NULL;
 	int64_t active = 0;
 	bool over = false;
@@ -300,8 +299,6 @@ static int go_on(struct store *store, struct row *row, const char *timezone, int
 	if (rc < 0 || active >= row->max_active)
 		return rc;
 	rc = load_version(store, row->version, &dag, err);
-	if (rc == 0)
-		rc = zones_new(timezone, &zones, err);
 	if (rc == 0)
 		rc = backfill_init(&backfill, dag, zones, row->from, row->to, row->until_ms, err);
 	if (rc == 0)

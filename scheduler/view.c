@@ -35,7 +35,7 @@ static bool is_orphaned(const struct store *store, const char *dag, uint64_t num
 	return store->home != NULL && is_open(state) && !owner_is_alive(store->home, dag, number, NULL);
 }
 
-static json_t *run_object(const struct store *store, sqlite3_stmt *stmt)
+json_t *view_run_object(const struct store *store, sqlite3_stmt *stmt)
 {
 	json_t *run = json_object();
 	const char *dag = view_text(stmt, 1);
@@ -100,7 +100,7 @@ static int read_page(struct store *store, const struct view_page *page, json_t *
 			return 0;
 		}
 		last = sqlite3_column_int64(stmt, page->dag == NULL ? 0 : 2);
-		json_array_append_new(list, run_object(store, stmt));
+		json_array_append_new(list, view_run_object(store, stmt));
 	}
 	return rc;
 }
@@ -121,28 +121,6 @@ static int check_state(const char *state, struct err *err)
 		       best == NULL ? "" : "?");
 }
 
-static int check_dag(struct store *store, const char *dag, struct err *err)
-{
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct suggest suggest = suggest_for(dag);
-	sqlite3_stmt *stmt = store_statement(store, STMT_view_dag_names);
-	const char *best;
-	int rc;
-
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		if (strcmp(view_text(stmt, 0), dag) == 0) {
-			sqlite3_reset(stmt);
-			return 0;
-		}
-		suggest_offer(&suggest, arena_strdup(&arena, view_text(stmt, 0)), NULL);
-	}
-	best = suggest_best(&suggest);
-	return rc < 0 ? rc
-		      : err_set(err, ERR_NOT_FOUND, "no DAG called %s has run here%s%s%s", dag,
-				best == NULL ? "" : "; did you mean ", best == NULL ? "" : best,
-				best == NULL ? "" : "?");
-}
-
 int view_runs(struct store *store, const struct view_page *page, json_t **out, struct err *err)
 {
 	autojson json_t *answer = json_object();
@@ -154,7 +132,7 @@ int view_runs(struct store *store, const struct view_page *page, json_t **out, s
 	if (rc == 0)
 		rc = read_page(store, page, list, &next, err);
 	if (rc == 0 && page->dag != NULL && json_array_size(list) == 0)
-		rc = check_dag(store, page->dag, err);
+		rc = view_find_dag(store, page->dag, err);
 	if (rc < 0)
 		return rc;
 	json_object_set_new(answer, "next", next == 0 ? json_null() : json_integer(next));
@@ -273,7 +251,7 @@ static int read_run(struct store *store, uint64_t id, json_t **out, struct err *
 		return rc;
 	if (rc == 0)
 		return err_set(err, ERR_NOT_FOUND, "there is no run with the id %" PRIu64, id);
-	*out = run_object(store, stmt);
+	*out = view_run_object(store, stmt);
 	sqlite3_reset(stmt);
 	return 0;
 }

@@ -125,6 +125,9 @@ json_t *view_workers_unseen(const struct settings *settings);
 
 /* --- names ---------------------------------------------------------------------------------------------- */
 
+/* Whether there is such a DAG. ERR_NOT_FOUND offers a near name. */
+int view_find_dag(struct store *store, const char *dag, struct err *err);
+
 /* The run called "dag/number". ERR_NOT_FOUND and ERR_INVALID offer what was probably meant. */
 int view_find_run(struct store *store, const char *name, uint64_t *run_out, struct err *err);
 

@@ -54,6 +54,28 @@ static void offer_run(struct store *store, const char *dag, struct err *err)
 			 latest);
 }
 
+int view_find_dag(struct store *store, const char *dag, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct suggest suggest = suggest_for(dag);
+	sqlite3_stmt *stmt = store_statement(store, STMT_view_dag_names);
+	const char *best;
+	int rc;
+
+	while ((rc = view_next(store, stmt, err)) == 1) {
+		if (strcmp(view_text(stmt, 0), dag) == 0) {
+			sqlite3_reset(stmt);
+			return 0;
+		}
+		suggest_offer(&suggest, arena_strdup(&arena, view_text(stmt, 0)), NULL);
+	}
+	best = suggest_best(&suggest);
+	return rc < 0 ? rc
+		      : err_set(err, ERR_NOT_FOUND, "no DAG called %s is known here%s%s%s", dag,
+				best == NULL ? "" : "; did you mean ", best == NULL ? "" : best,
+				best == NULL ? "" : "?");
+}
+
 int view_find_run(struct store *store, const char *name, uint64_t *run_out, struct err *err)
 {
 	int rc = store_find_run(store, name, run_out, err);

@@ -28,4 +28,7 @@ void view_set_word(json_t *object, const char *key, const char *text); /* null w
 void view_set_number(json_t *object, const char *key, int64_t number);
 void view_set_time(json_t *object, const char *key, int64_t wall_ms); /* null for 0 */
 
+/* A run as in lists, of a row of VIEW_RUN (statements_view.def). */
+json_t *view_run_object(const struct store *store, sqlite3_stmt *stmt);
+
 #endif

@@ -6,21 +6,30 @@
 #include "common/mem.h"
 
 struct zones {
+	char *local_name; /* NULL: this machine's */
 	struct zone *local;
 	struct zone **items;
 	size_t count, room;
 };
 
-int zones_new(const char *local, struct zones **zones_out, struct err *err)
+static int find_local(struct zones *zones, const struct zone **zone_out, struct err *err)
 {
-	struct zone *zone;
-	int rc = local == NULL ? zone_open_local(&zone, err) : zone_open(local, &zone, err);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	*zones_out = mem_zalloc(sizeof **zones_out);
-	(*zones_out)->local = zone;
-	return 0;
+	if (zones->local == NULL)
+		rc = zones->local_name == NULL ? zone_open_local(&zones->local, err)
+					       : zone_open(zones->local_name, &zones->local, err);
+	if (rc == 0)
+		*zone_out = zones->local;
+	return rc;
+}
+
+struct zones *zones_new(const char *local)
+{
+	struct zones *zones = mem_zalloc(sizeof *zones);
+
+	zones->local_name = local == NULL ? NULL : mem_strdup(local);
+	return zones;
 }
 
 void zones_free(struct zones *zones)
@@ -30,23 +39,17 @@ void zones_free(struct zones *zones)
 	for (size_t i = 0; i < zones->count; i++)
 		zone_free(zones->items[i]);
 	zone_free(zones->local);
+	free(zones->local_name);
 	free(zones->items);
 	free(zones);
-}
-
-const struct zone *zones_local(const struct zones *zones)
-{
-	return zones->local;
 }
 
 int zones_find(struct zones *zones, const char *name, const struct zone **zone_out, struct err *err)
 {
 	int rc;
 
-	if (name == NULL || name[0] == '\0') {
-		*zone_out = zones->local;
-		return 0;
-	}
+	if (name == NULL || name[0] == '\0')
+		return find_local(zones, zone_out, err);
 	for (size_t i = 0; i < zones->count; i++)
 		if (strcmp(zone_name(zones->items[i]), name) == 0) {
 			*zone_out = zones->items[i];

@@ -15,12 +15,10 @@
 struct zones;
 
 /* `local`: the scheduler's, which holds where a schedule names none; NULL: this machine's. */
-int zones_new(const char *local, struct zones **zones_out, struct err *err);
+struct zones *zones_new(const char *local);
 void zones_free(struct zones *zones); /* NULL is harmless */
 
-const struct zone *zones_local(const struct zones *zones);
-
-/* By name; NULL and "": the scheduler's. */
+/* By name; NULL and "": the scheduler's, which is opened when it is first asked for. */
 int zones_find(struct zones *zones, const char *name, const struct zone **zone_out, struct err *err);
 
 static inline void scope_zones_free(struct zones **zones)

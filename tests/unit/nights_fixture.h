@@ -86,8 +86,8 @@ static inline void nights_open(struct nights *nights, const char *now)
 {
 	struct err err;
 
-	*nights = (struct nights){ .now_ms = ms(now) };
-	if (store_open_memory(&nights->store, &err) < 0 || zones_new("UTC", &nights->zones, &err) < 0)
+	*nights = (struct nights){ .now_ms = ms(now), .zones = zones_new("UTC") };
+	if (store_open_memory(&nights->store, &err) < 0)
 		fail_msg("%s", err.text);
 	nights_start(nights);
 }

@@ -230,7 +230,7 @@ static void what_is_not_there_is_refused_with_a_suggestion(void **state)
 	(void)state;
 	new_run(yaml);
 	assert_int_equal(view_runs(store, &page, &answer, &err), ERR_NOT_FOUND);
-	assert_string_equal(err.text, "no DAG called nigt has run here; did you mean night?");
+	assert_string_equal(err.text, "no DAG called nigt is known here; did you mean night?");
 	page = (struct view_page){ .limit = 1, .state = "faild" };
 	assert_int_equal(view_runs(store, &page, &answer, &err), ERR_INVALID);
 	assert_non_null(strstr(err.text, "did you mean failed?"));
