@@ -114,6 +114,7 @@ extern const struct command command_list;
 extern const struct command command_logs;
 extern const struct command command_next;
 extern const struct command command_pause;
+extern const struct command command_pools;
 extern const struct command command_retry;
 extern const struct command command_run;
 extern const struct command command_runs;

@@ -104,12 +104,16 @@ libscheduler_a_SOURCES += \
 	scheduler/why.c scheduler/why.h
 # --- limits: pools, the order over all runs, who holds what ---
 libscheduler_a_SOURCES += \
+	scheduler/command_pools.c \
 	scheduler/core_queue.c \
 	scheduler/fitness.c scheduler/fitness.h \
 	scheduler/pool.c scheduler/pool.h \
 	scheduler/settings_pools.c scheduler/settings_pools.h \
 	scheduler/store_limits.c \
-	scheduler/urgency.c scheduler/urgency.h
+	scheduler/urgency.c scheduler/urgency.h \
+	scheduler/view_limits.c scheduler/view_limits.h \
+	scheduler/why_parts.h \
+	scheduler/why_ready.c
 EXTRA_DIST += scheduler/statements_limits.def
 dist_man_MANS += scheduler/stoker.1
 EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_queue.def \

@@ -11,11 +11,24 @@
 
 /* In the order in which `stoker --help` lists them: as one meets them. */
 static const struct command *const commands[] = {
-	&command_validate, &command_run, &command_serve, &command_next,   &command_status,	   &command_runs,
-	&command_why,	   &command_logs,   &command_cancel, &command_retry,	   &command_checkpoints,
-	&command_events,   &command_workers,
-	/* schedules */
-	&command_list,	   &command_pause,  &command_unpause, &command_backfill,
+	&command_validate,
+	&command_run,
+	&command_serve,
+	&command_list,
+	&command_next,
+	&command_status,
+	&command_runs,
+	&command_why,
+	&command_logs,
+	&command_cancel,
+	&command_retry,
+	&command_pause,
+	&command_unpause,
+	&command_backfill,
+	&command_checkpoints,
+	&command_events,
+	&command_workers,
+	&command_pools,
 };
 
 static void print_help(FILE *out)

@@ -20,6 +20,7 @@ static void read_pool(struct spec *spec, const struct node *key, const struct no
 		      struct settings_pool *pool)
 {
 	const struct field slots = { key->text, value_int, 0, .example = "2", .min = 0, .max = SETTINGS_SLOTS_MAX };
+	size_t errors = spec->diagnostics->errors;
 
 	pool->name = key->text;
 	value_is_name(spec, "name of a pool", key);
@@ -28,7 +29,7 @@ static void read_pool(struct spec *spec, const struct node *key, const struct no
 		return;
 	}
 	field_read_map(spec, &settings_pool_level, value, pool);
-	if (node_get(value, "slots") == NULL) {
+	if (node_get(value, "slots") == NULL && spec->diagnostics->errors == errors) {
 		field_error(spec, key, "pool '%s' has no 'slots'", key->text);
 		field_remedy(spec, "how many of its steps may run at a time, for example: %s: 2", key->text);
 	}

@@ -123,6 +123,20 @@ int view_workers(struct store *store, const struct settings *settings, int64_t n
 /* The same while there is no state yet. */
 json_t *view_workers_unseen(const struct settings *settings);
 
+/* --- the pools ------------------------------------------------------------------------------------------ */
+
+/*
+ * {"pools":[{"pool":"gpu-jobs", "slots":2 or null (the settings do not name it), "description":... or null,
+ *  "used":2, "holders":[{"run":"digits/3", "task":"train", "attempt":1, "state":"running", "worker":"gpu1",
+ *  "since":...}, the longest first], "waiting":3, "next":[{"run":"digits/4", "task":"train", "count":3,
+ *  "priority":0, "since":...}, in the order in which they go]}]}, at most 100 of each list. `count`: ready tasks
+ *  of the run that ask for the same.
+ */
+int view_pools(struct store *store, const struct settings *settings, json_t **out, struct err *err);
+
+/* The same while there is no state yet. */
+json_t *view_pools_unused(const struct settings *settings);
+
 /* --- names ---------------------------------------------------------------------------------------------- */
 
 /* Whether there is such a DAG. ERR_NOT_FOUND offers a near name. */

@@ -11,6 +11,7 @@
 #include "scheduler/paths.h"
 #include "scheduler/tail.h"
 #include "scheduler/view.h"
+#include "scheduler/view_limits.h"
 #include "scheduler/view_rows.h"
 #include "scheduler/why.h"
 
@@ -51,6 +52,7 @@ static size_t read_workers(struct store *store, struct why_worker *out, struct a
 			.aside = arena_strdup(arena, view_text(stmt, 7)),
 			.aside_wall_ms = sqlite3_column_int64(stmt, 8),
 			.drained_by = arena_strdup(arena, view_text(stmt, 9)),
+			.slots = sqlite3_column_int(stmt, 14),
 		};
 	if (stmt != NULL)
 		sqlite3_reset(stmt);
@@ -119,6 +121,10 @@ int view_why(struct store *store, uint64_t id, int step, json_t **out, struct er
 	why.orphaned = store->home != NULL && !machine_ended(run_states, run->row.state) &&
 		       !owner_is_alive(store->home, run->row.dag, run->row.number, NULL);
 	why.workers_count = read_workers(store, workers, &arena);
+	if (!machine_ended(run_states, run->row.state) && view_limits_read(store, &arena, &why, err) < 0)
+		return err->code;
+	if (run->row.state == RUN_QUEUED)
+		why.waits_for = view_limits_waits_for(store, id, &arena);
 	if (run->row.cancel_wall_ms > 0 || run->row.state == RUN_CANCELED)
 		why.canceled_by = read_canceled_by(store, id, &arena);
 	why.fetched = find_fetched(store, run, &arena);

@@ -1,9 +1,6 @@
 #include "scheduler/why.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
@@ -11,8 +8,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/moment.h"
-
-enum { NAMES_MAX = 3 };
+#include "scheduler/why_parts.h"
 
 static const char *finish(struct buf *text, struct arena *arena)
 {
@@ -48,254 +44,19 @@ static void append_last_line(struct buf *out, const struct why *why)
 		buf_printf(out, "; the last line of its log is \"%s\"", why->last_line);
 }
 
-/* "a, b, c and 4 more" */
-struct names {
-	struct buf *out;
-	size_t count;
-};
-
-static void __attribute__((format(printf, 2, 3))) names_add(struct names *names, const char *format, ...)
-{
-	autofree char *text = NULL;
-	va_list args;
-
-	if (names->count++ >= NAMES_MAX)
-		return;
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		abort();
-	va_end(args);
-	buf_printf(names->out, "%s%s", names->count == 1 ? "" : ", ", text);
-}
-
-static void names_end(const struct names *names)
-{
-	if (names->count > NAMES_MAX)
-		buf_printf(names->out, " and %zu more", names->count - NAMES_MAX);
-}
-
-/* --- ready: which limit is full, and who holds it ------------------------------------------------------- */
-
-static void append_alive(const struct run *run, struct buf *out)
-{
-	struct names names = { .out = out };
-
-	for (size_t i = 0; i < run->dag->steps_count; i++)
-		if (run->tasks[i].live != NULL)
-			names_add(&names, "%s", run->tasks[i].step->name);
-	names_end(&names);
-}
-
-static size_t count_alive(const struct run *run)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < run->dag->steps_count; i++)
-		count += run->tasks[i].live != NULL;
-	return count;
-}
-
-static int count_devices(const char *list)
-{
-	int count = list[0] != '\0';
-
-	for (; *list != '\0'; list++)
-		count += *list == ',';
-	return count;
-}
-
-/* One kind of thing that workers have and steps ask for. */
-struct resource {
-	const char *name;
-	int64_t (*wanted)(const struct dag_step *step);
-	int64_t (*held)(const struct task *task);
-	int64_t (*offered)(const struct why_worker *worker);
-	double unit;
-};
-
-static int64_t wanted_cpus(const struct dag_step *step)
-{
-	return step->resources.cpus_milli;
-}
-
-static int64_t held_cpus(const struct task *task)
-{
-	return task->step->resources.cpus_milli;
-}
-
-static int64_t offered_cpus(const struct why_worker *worker)
-{
-	return worker->cpus_milli;
-}
-
-static int64_t wanted_memory(const struct dag_step *step)
-{
-	return step->resources.memory_bytes;
-}
-
-static int64_t held_memory(const struct task *task)
-{
-	return task->step->resources.memory_bytes;
-}
-
-static int64_t offered_memory(const struct why_worker *worker)
-{
-	return worker->memory_bytes;
-}
-
-static int64_t wanted_gpus(const struct dag_step *step)
-{
-	return step->resources.gpus;
-}
-
-static int64_t held_gpus(const struct task *task)
-{
-	return count_devices(task->live->row.devices);
-}
-
-static int64_t offered_gpus(const struct why_worker *worker)
-{
-	return worker->devices;
-}
-
-static const struct resource resources[] = {
-	{ "cpus", wanted_cpus, held_cpus, offered_cpus, 1000 },
-	{ "MiB of memory", wanted_memory, held_memory, offered_memory, 1024 * 1024 },
-	{ "gpus", wanted_gpus, held_gpus, offered_gpus, 1 },
-};
-
-static int64_t held_on(const struct run *run, const struct resource *resource,
-		       const struct why_worker *worker)
-{
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < run->dag->steps_count; i++)
-		if (run->tasks[i].live != NULL && strcmp(run->tasks[i].live->row.worker, worker->name) == 0)
-			sum += resource->held(&run->tasks[i]);
-	return sum;
-}
-
-static void append_holders(const struct run *run, const struct resource *resource,
-			   const struct why_worker *worker, struct buf *out)
-{
-	struct names names = { .out = out };
-
-	for (size_t i = 0; i < run->dag->steps_count; i++) {
-		const struct task *task = &run->tasks[i];
-
-		if (task->live == NULL || strcmp(task->live->row.worker, worker->name) != 0 ||
-		    resource->held(task) == 0)
-			continue;
-		names_add(&names, "%s (%g)", task->step->name, (double)resource->held(task) / resource->unit);
-	}
-	names_end(&names);
-}
-
-static bool append_full_resource(const struct why *why, const struct task *task, struct buf *out)
-{
-	for (size_t w = 0; w < why->workers_count; w++) {
-		const struct why_worker *worker = &why->workers[w];
-
-		for (size_t i = 0; i < COUNT_OF(resources); i++) {
-			const struct resource *resource = &resources[i];
-			int64_t wanted = resource->wanted(task->step);
-
-			if (wanted == 0 ||
-			    wanted + held_on(why->run, resource, worker) <= resource->offered(worker))
-				continue;
-			buf_printf(out, "asks for %g %s, and of the %g on worker %s ",
-				   (double)wanted / resource->unit, resource->name,
-				   (double)resource->offered(worker) / resource->unit, worker->name);
-			if (held_on(why->run, resource, worker) == 0) {
-				buf_append_text(out, "not so many are there");
-				return true;
-			}
-			buf_append_text(out, "too many are held by ");
-			append_holders(why->run, resource, worker, out);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* True when `name` is the worker's, or one of its labels. */
-static bool is_called(const struct why_worker *worker, const char *name)
-{
-	size_t bytes = strlen(name);
-
-	if (strcmp(worker->name, name) == 0)
-		return true;
-	for (const char *at = worker->labels; at != NULL && *at != '\0'; at += strcspn(at, " ")) {
-		at += strspn(at, " ");
-		if (strncmp(at, name, bytes) == 0 && (at[bytes] == ' ' || at[bytes] == '\0'))
-			return true;
-	}
-	return false;
-}
-
-static bool append_trouble(const struct why *why, const struct why_worker *worker, struct buf *out)
-{
-	char at[MOMENT_BYTES];
-
-	if (worker->drained_by != NULL && worker->drained_by[0] != '\0')
-		buf_printf(out, "worker %s is being emptied (by %s)", worker->name, worker->drained_by);
-	else if (worker->aside != NULL && worker->aside_wall_ms > why->wall_ms)
-		buf_printf(out, "worker %s is set aside until %s, since %s", worker->name,
-			   moment_local(worker->aside_wall_ms, why->wall_ms, at), worker->aside);
-	else if (worker->trouble != NULL && worker->trouble[0] != '\0')
-		buf_printf(out, "worker %s cannot be used: %s", worker->name, worker->trouble);
-	else
-		return false;
-	return true;
-}
-
-/* What keeps those workers that the step may use from taking it. */
-static bool append_troubles(const struct why *why, const struct dag_step *step, struct buf *out)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < why->workers_count && count < NAMES_MAX; i++) {
-		const struct why_worker *worker = &why->workers[i];
-		autobuf struct buf text = { 0 };
-
-		if (step->worker != NULL && !is_called(worker, step->worker))
-			continue;
-		if (!append_trouble(why, worker, &text))
-			continue;
-		buf_printf(out, "%s%s", count++ == 0 ? "waits, for " : "; ", buf_text(&text));
-	}
-	return count > 0;
-}
-
-static void append_ready(const struct why *why, const struct task *task, struct buf *out)
-{
-	const struct run *run = why->run;
-	size_t alive = count_alive(run);
-
-	buf_printf(out, "%s is ready to start", task->step->name);
-	if (alive >= (size_t)run->dag->concurrency) {
-		buf_printf(out, " and waits for a place: concurrency is %d, held by ", run->dag->concurrency);
-		append_alive(run, out);
-		return;
-	}
-	buf_append_text(out, "; it ");
-	if (!append_troubles(why, task->step, out) && !append_full_resource(why, task, out))
-		buf_append_text(out, "waits for a worker to be connected, or for its turn");
-}
-
 /* --- waiting -------------------------------------------------------------------------------------------- */
 
 static void append_unmet(const struct run *run, const struct task *task, struct buf *out)
 {
-	struct names names = { .out = out };
+	struct why_names names = { .out = out };
 
 	for (size_t i = 0; i < task->step->needs_count; i++) {
 		const struct task *need = &run->tasks[task->step->needs[i]];
 
 		if (need->row.state != TASK_SUCCEEDED)
-			names_add(&names, "%s (%s)", need->step->name, task_states[need->row.state].name);
+			why_names_add(&names, "%s (%s)", need->step->name, task_states[need->row.state].name);
 	}
-	names_end(&names);
+	why_names_end(&names);
 }
 
 /* What must end first: the tasks above `task` that do something, or could. Each is looked at once. */
@@ -303,7 +64,7 @@ static void append_frontier(const struct run *run, const struct task *task, stru
 {
 	autofree bool *seen = mem_array(run->dag->steps_count, sizeof *seen);
 	autofree size_t *stack = mem_array(run->dag->steps_count, sizeof *stack);
-	struct names names = { .out = out };
+	struct why_names names = { .out = out };
 	size_t count = 0;
 	bool deeper = false;
 
@@ -324,10 +85,10 @@ static void append_frontier(const struct run *run, const struct task *task, stru
 			if (!deeper)
 				buf_append_text(out, "; before it comes ");
 			deeper = true;
-			names_add(&names, "%s (%s)", need->step->name, task_states[need->row.state].name);
+			why_names_add(&names, "%s (%s)", need->step->name, task_states[need->row.state].name);
 		}
 	}
-	names_end(&names);
+	why_names_end(&names);
 }
 
 /* --- retrying and failed -------------------------------------------------------------------------------- */
@@ -598,7 +359,7 @@ static void append_task(const struct why *why, const struct task *task, struct b
 		append_frontier(why->run, task, out);
 		break;
 	case TASK_READY:
-		append_ready(why, task, out);
+		why_append_ready(why, task, out);
 		break;
 	case TASK_STARTING:
 	case TASK_RUNNING:
@@ -679,6 +440,17 @@ static const struct task *find_telling(const struct run *run)
 	return NULL;
 }
 
+/* It is not taken up yet, so what its tasks wait for is that. */
+static void append_queued_run(const struct why *why, struct buf *out)
+{
+	buf_printf(out, "%s/%" PRIu64 " is queued", why->run->row.dag, why->run->row.number);
+	if (why->waits_for != NULL && why->waits_for[0] != '\0')
+		buf_printf(out, ": %s", why->waits_for);
+	else
+		buf_append_text(out, " and waits for its turn");
+	append_orphaned(why, out);
+}
+
 static void append_open_run(const struct why *why, struct buf *out)
 {
 	const struct run *run = why->run;
@@ -736,6 +508,8 @@ const char *why_run(const struct why *why, struct arena *arena)
 
 	if (machine_ended(run_states, why->run->row.state))
 		append_ended_run(why, &out);
+	else if (why->run->row.state == RUN_QUEUED)
+		append_queued_run(why, &out);
 	else
 		append_open_run(why, &out);
 	return finish(&out, arena);

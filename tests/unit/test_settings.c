@@ -141,6 +141,55 @@ static void this_machine_has_no_address(void **state)
 	assert_refused("workers:\n  local: {ssh: x}\n", 2, 11, "unknown key 'ssh' in worker 'local'");
 }
 
+static void pools_are_a_number_or_a_map(void **state)
+{
+	const struct settings_pool *db;
+
+	(void)state;
+	assert_int_equal(load("pools:\n  gpu-jobs: 2\n  db: {slots: 0, description: closed for now}\n"), 0);
+	assert_int_equal(settings->pools_count, 2);
+	assert_int_equal(settings_find_pool(settings, "gpu-jobs")->slots, 2);
+	assert_null(settings_find_pool(settings, "gpu-jobs")->description);
+	db = settings_find_pool(settings, "db");
+	assert_int_equal(db->slots, 0);
+	assert_string_equal(db->description, "closed for now");
+	assert_null(settings_find_pool(settings, "elsewhere"));
+	assert_int_equal(settings->workers_count, 1);
+}
+
+static void a_pool_must_have_slots(void **state)
+{
+	(void)state;
+	assert_refused("pools:\n  db: {description: x}\n", 2, 3, "pool 'db' has no 'slots'");
+	assert_string_equal(diagnostics.items[0].remedy,
+			    "how many of its steps may run at a time, for example: db: 2");
+}
+
+static void slots_of_a_pool_are_a_number(void **state)
+{
+	(void)state;
+	assert_refused("pools:\n  db: many\n", 2, 7, "'db' must be a whole number, found 'many'");
+}
+
+static void a_pool_has_no_negative_slots(void **state)
+{
+	(void)state;
+	assert_refused("pools:\n  db: -1\n", 2, 7, "'db' must be from 0 to 10000, found -1");
+}
+
+static void an_unknown_key_of_a_pool_is_told(void **state)
+{
+	(void)state;
+	assert_refused("pools:\n  db: {slot: 1}\n", 2, 8, "unknown key 'slot' in pool 'db'");
+	assert_string_equal(diagnostics.items[0].remedy, "did you mean 'slots'?");
+}
+
+static void pools_are_a_map(void **state)
+{
+	(void)state;
+	assert_refused("pools: [a, b]\n", 1, 8, "'pools' must be a map, found a list");
+}
+
 static void a_named_file_must_be_there(void **state)
 {
 	(void)state;
@@ -159,6 +208,12 @@ int main(void)
 		TEST(resources_are_told_as_the_workers),
 		TEST(an_address_that_ssh_would_take_for_an_option_is_refused),
 		TEST(this_machine_has_no_address),
+		TEST(pools_are_a_number_or_a_map),
+		TEST(a_pool_must_have_slots),
+		TEST(slots_of_a_pool_are_a_number),
+		TEST(a_pool_has_no_negative_slots),
+		TEST(an_unknown_key_of_a_pool_is_told),
+		TEST(pools_are_a_map),
 		TEST(a_named_file_must_be_there),
 	};
 

@@ -491,6 +491,118 @@ static void why_is_answered_from_what_is_stored(void **state)
 	assert_int_equal(view_why(store, run, 3, &run_answer, &err), ERR_NOT_FOUND);
 }
 
+/* --- limits --------------------------------------------------------------------------------------------- */
+
+static const char pooled[] = "name: night\npriority: 3\nsteps:\n"
+			     "  a: {run: x, pool: db}\n"
+			     "  b: {run: x, pool: db}\n"
+			     "  c: {run: x, pool: db}\n"
+			     "  d: {run: x, pool: old}\n"
+			     "  e: {run: x, worker: gpu, resources: {gpus: 2}}\n";
+
+static const struct settings_pool named_pools[] = { { "db", 1, "the warehouse" }, { "idle", 4, NULL } };
+static const struct settings limits = { .pools = named_pools, .pools_count = 2 };
+
+/* a runs, b waits for its retry, c, d and e are ready. */
+static uint64_t pooled_run(void)
+{
+	uint64_t run = new_run(pooled);
+	struct task_row b = task_row(run, 1, TASK_RETRYING);
+
+	b.ready_wall_ms = FIXTURE_NOW_MS;
+	save_task(task_row(run, 0, TASK_RUNNING));
+	save_task(b);
+	save_attempt(attempt_row(run, 0, 1, ATTEMPT_RUNNING));
+	save_attempt(attempt_row(run, 1, 1, ATTEMPT_FAILED));
+	save_run_state(run, RUN_RUNNING);
+	return run;
+}
+
+static void pools_are_told_with_their_holders_and_those_who_wait(void **state)
+{
+	autojson json_t *answer = NULL;
+
+	(void)state;
+	pooled_run();
+	new_run(pooled); /* queued: it waits for its turn, not for a pool */
+	assert_int_equal(view_pools(store, &limits, &answer, &err), 0);
+	assert_json(get(answer, "pools"),
+		    "[{\"pool\":\"db\",\"slots\":1,\"description\":\"the warehouse\",\"used\":1,"
+		    "\"holders\":[{\"run\":\"night/1\",\"task\":\"a\",\"attempt\":1,\"state\":\"running\","
+		    "\"worker\":\"local\",\"since\":\"2027-01-15T12:00:00.000Z\"}],\"waiting\":1,"
+		    "\"next\":[{\"run\":\"night/1\",\"task\":\"c\",\"count\":1,\"priority\":3,"
+		    "\"since\":\"2027-01-15T12:00:00.000Z\"}]},"
+		    "{\"pool\":\"idle\",\"slots\":4,\"description\":null,\"used\":0,\"holders\":[],\"waiting\":0,"
+		    "\"next\":[]},"
+		    "{\"pool\":\"old\",\"slots\":null,\"description\":null,\"used\":0,\"holders\":[],\"waiting\":1,"
+		    "\"next\":[{\"run\":\"night/1\",\"task\":\"d\",\"count\":1,\"priority\":3,"
+		    "\"since\":\"2027-01-15T12:00:00.000Z\"}]}]");
+}
+
+static void why_names_the_holder_of_a_pool_in_another_run(void **state)
+{
+	autojson json_t *answer = NULL, *queued = NULL;
+	uint64_t second;
+
+	(void)state;
+	assert_int_equal(store_put_limits(store, &limits, &err), 0);
+	pooled_run();
+	second = new_run(pooled);
+	assert_int_equal(view_why(store, second, -1, &queued, &err), 0);
+	assert_json(get(queued, "why"), "\"night/2 is queued and waits for its turn\"");
+	save_run_state(second, RUN_RUNNING);
+	assert_int_equal(view_why(store, second, 0, &answer, &err), 0);
+	assert_non_null(strstr(json_string_value(get(answer, "why")),
+			       "a is ready to start and waits for pool db: 1 of 1 slots is held by night/1 a ("));
+	assert_non_null(strstr(json_string_value(get(answer, "why")), "; before it comes night/1 c (waits for "));
+}
+
+static void limits_are_written_when_they_change(void **state)
+{
+	static const struct settings_pool fewer[] = { { "db", 2, NULL } };
+	struct settings_worker worker = { .name = "gpu1", .terms.slots = 3 };
+	struct settings now = { .pools = fewer, .pools_count = 1, .workers = &worker, .workers_count = 1 };
+	int before;
+
+	(void)state;
+	assert_int_equal(store_put_limits(store, &limits, &err), 0);
+	before = sqlite3_total_changes(store->db);
+	assert_int_equal(store_put_limits(store, &limits, &err), 0);
+	assert_int_equal(sqlite3_total_changes(store->db), before);
+	assert_int_equal(store_put_limits(store, &now, &err), 0);
+	before = sqlite3_total_changes(store->db);
+	assert_int_equal(store_put_limits(store, &now, &err), 0);
+	assert_int_equal(sqlite3_total_changes(store->db), before);
+	worker.terms.slots = 0;
+	assert_int_equal(store_put_limits(store, &now, &err), 0);
+	assert_true(sqlite3_total_changes(store->db) > before);
+}
+
+static void assert_looks_by(enum store_statement which, const char *index)
+{
+	const char *sql = sqlite3_sql(store_statement(store, which));
+	autofree char *explain = mem_printf("EXPLAIN QUERY PLAN %s", sql);
+	autobuf struct buf plan = { 0 };
+	sqlite3_stmt *stmt = NULL;
+
+	assert_int_equal(sqlite3_prepare_v2(store->db, explain, -1, &stmt, NULL), SQLITE_OK);
+	while (sqlite3_step(stmt) == SQLITE_ROW)
+		buf_printf(&plan, "%s\n", (const char *)sqlite3_column_text(stmt, 3));
+	sqlite3_finalize(stmt);
+	if (strstr(buf_text(&plan), index) == NULL || strstr(buf_text(&plan), "TEMP B-TREE FOR ORDER") != NULL)
+		fail_msg("%s\n%s", sql, buf_text(&plan));
+}
+
+/* However many have ended: the indexes hold only what lives and what waits. */
+static void holders_and_waiting_have_indexes_of_their_own(void **state)
+{
+	(void)state;
+	assert_looks_by(STMT_limits_holders, "SCAN attempt USING INDEX attempt_live");
+	assert_looks_by(STMT_limits_holders, "SEARCH task USING PRIMARY KEY (run=? AND step=?)");
+	assert_looks_by(STMT_limits_ready, "SEARCH run USING INDEX run_state (state=?)");
+	assert_looks_by(STMT_limits_ready, "SEARCH task USING INDEX task_ready (run=?)");
+}
+
 /* --- with a state folder -------------------------------------------------------------------------------- */
 
 static char home[64];
@@ -621,6 +733,10 @@ int main(void)
 		TEST(the_ledger_is_told_in_its_order),
 		TEST(events_are_told_oldest_first),
 		TEST(why_is_answered_from_what_is_stored),
+		TEST(pools_are_told_with_their_holders_and_those_who_wait),
+		TEST(why_names_the_holder_of_a_pool_in_another_run),
+		TEST(limits_are_written_when_they_change),
+		TEST(holders_and_waiting_have_indexes_of_their_own),
 		cmocka_unit_test_setup_teardown(a_run_without_a_living_driver_is_orphaned, set_up_home,
 						tear_down_home),
 		cmocka_unit_test_setup_teardown(the_last_words_are_those_of_the_last_attempt, set_up_home,

@@ -97,29 +97,196 @@ static void a_ready_task_names_who_holds_the_places(void **state)
 		   "big is ready to start and waits for a place: concurrency is 2, held by train, test");
 }
 
+/* What is alive in the run itself, as the store would tell it. */
+static struct why_holder held_by(const char *name)
+{
+	const struct task *task = fixture_task(run, name);
+
+	return (struct why_holder){
+		.ask = { .run = run->row.id, .step = task->row.step, .run_name = "night/7", .task = name,
+			 .pool = "", .worker = "", .resources = task->step->resources },
+		.worker = "local",
+		.since_wall_ms = task->live->row.intended_wall_ms,
+	};
+}
+
+static struct why_holder held_elsewhere(const char *pool, int64_t for_ms)
+{
+	return (struct why_holder){
+		.ask = { .run = 2, .run_name = "digits/41", .task = "fit", .pool = pool, .worker = "",
+			 .resources = { .gpus = 1 } },
+		.worker = "local",
+		.since_wall_ms = FIXTURE_NOW_MS - for_ms,
+		.devices = 1,
+	};
+}
+
+static struct why_waiting waits_elsewhere(const char *pool, int priority, int64_t for_ms)
+{
+	return (struct why_waiting){
+		.ask = { .run = 2, .run_name = "digits/41", .task = "fit", .pool = pool, .worker = "" },
+		.priority = priority,
+		.count = 1,
+		.since_wall_ms = FIXTURE_NOW_MS - for_ms,
+	};
+}
+
+static void set_waiting(struct why_waiting *waiting, size_t count)
+{
+	why.waiting = waiting;
+	why.waiting_count = count;
+	why_rank(&why, waiting, count);
+}
+
+static void big_is_ready(int64_t for_ms)
+{
+	extract_succeeded();
+	fixture_set(run, "big", TASK_READY, REASON_NONE, "")->row.ready_wall_ms = FIXTURE_NOW_MS - for_ms;
+}
+
+static void a_ready_task_names_the_full_pool_and_who_holds_it(void **state)
+{
+	static const struct why_pool pools[] = { { "db", 2 }, { "shut", 0 } };
+	struct why_holder holders[] = { held_elsewhere("db", 3 * 3600 * 1000), held_elsewhere("", 5000),
+					held_elsewhere("db", 60000), held_elsewhere("db", 1000) };
+	struct dag_step *big = &run->dag->steps[fixture_task(run, "big")->row.step];
+
+	(void)state;
+	why.pools = pools;
+	why.pools_count = 2;
+	why.holders = holders;
+	why.holders_count = 3;
+	big_is_ready(0);
+	big->resources = (struct dag_resources){ 0 };
+	big->pool = "db";
+	assert_why("big", "big is ready to start and waits for pool db: 2 of 2 slots are held by digits/41 fit"
+			  " (3h00m), digits/41 fit (1m00s)");
+	why.holders_count = 4;
+	assert_why("big", "big is ready to start and waits for pool db: 3 of 2 slots are held by digits/41 fit"
+			  " (3h00m), digits/41 fit (1m00s), digits/41 fit (1.0s)");
+	big->pool = "shut";
+	assert_why("big", "big is ready to start; its pool shut is closed: it has no slots");
+	big->pool = "gone";
+	assert_why("big", "big is ready to start; its pool gone is not in the settings (any more), so nothing of"
+			  " it is started");
+}
+
+static void a_ready_task_names_those_who_go_before(void **state)
+{
+	static const struct why_pool pools[] = { { "db", 1 } };
+	struct why_holder holders[] = { held_elsewhere("db", 1000) };
+	struct why_waiting waiting[] = { waits_elsewhere("db", 5, 1000), waits_elsewhere("other", 9, 1000) };
+
+	(void)state;
+	why.pools = pools;
+	why.pools_count = 1;
+	why.holders = holders;
+	why.holders_count = 1;
+	big_is_ready(2000);
+	run->dag->steps[fixture_task(run, "big")->row.step].pool = "db";
+	set_waiting(waiting, 2);
+	assert_why("big", "big is ready to start and waits for pool db: 1 of 1 slots is held by digits/41 fit"
+			  " (1.0s); before it comes digits/41 fit (priority 5)");
+	waiting[0] = waits_elsewhere("db", 0, 3000); /* as urgent, and older */
+	waiting[0].count = 4;
+	set_waiting(waiting, 1);
+	assert_why("big", "big is ready to start and waits for pool db: 1 of 1 slots is held by digits/41 fit"
+			  " (1.0s); before it comes digits/41 fit (waits for 3.0s, with 3 like it)");
+	waiting[0] = waits_elsewhere("db", 0, 1000);
+	set_waiting(waiting, 1);
+	assert_why("big", "big is ready to start and waits for pool db: 1 of 1 slots is held by digits/41 fit"
+			  " (1.0s)");
+}
+
+static void waiting_raises_and_being_served_does_not(void **state)
+{
+	struct why_waiting waiting[] = { waits_elsewhere("db", 2, 1000), waits_elsewhere("db", 0, 3600 * 1000) };
+	struct why_holder holders[] = { held_elsewhere("db", 60000) };
+
+	(void)state;
+	waiting[1].ask.run = 9;
+	why_rank(&why, waiting, 2);
+	assert_int_equal(waiting[0].ask.run, 9); /* twelve times five minutes outweigh two */
+	holders[0].ask.run = 9;
+	holders[0].ask.resources = waiting[0].ask.resources;
+	why.holders = holders;
+	why.holders_count = 1;
+	why_rank(&why, waiting, 2);
+	assert_int_equal(waiting[0].ask.run, 2); /* one of its kind was started a minute ago */
+	assert_int_equal(waiting[1].waited_ms, 60000);
+}
+
+static void a_ready_task_names_who_has_room_kept(void **state)
+{
+	struct why_holder holders[] = { held_elsewhere("", 1000) };
+	struct why_waiting waiting[] = { waits_elsewhere("", 0, 7800 * 1000) };
+	struct why_worker two_gpus = workers[0];
+
+	(void)state;
+	two_gpus.devices = 2;
+	why.workers = &two_gpus;
+	why.holders = holders;
+	why.holders_count = 1;
+	waiting[0].ask.resources.gpus = 2;
+	big_is_ready(2000);
+	set_waiting(waiting, 1);
+	assert_why("big", "big is ready to start; it has to leave room on worker local for digits/41 fit, which"
+			  " found none for 2h10m; before it comes digits/41 fit (waits for 2h10m)");
+}
+
+static void a_worker_without_a_slot_names_who_holds_them(void **state)
+{
+	struct why_holder holders[] = { held_elsewhere("", 1000) };
+	struct why_worker one = workers[0];
+
+	(void)state;
+	one.slots = 1;
+	why.workers = &one;
+	why.holders = holders;
+	why.holders_count = 1;
+	big_is_ready(0);
+	assert_why("big", "big is ready to start; it waits for a slot: the 1 on worker local is held by"
+			  " digits/41 fit (1.0s)");
+}
+
+static void a_queued_run_tells_what_it_waits_for(void **state)
+{
+	(void)state;
+	run->row.state = RUN_QUEUED;
+	fixture_set(run, "extract", TASK_READY, REASON_NONE, "");
+	assert_why_run("night/7 is queued and waits for its turn");
+	assert_why("extract", "extract is ready to start; its run is queued and waits for its turn");
+	why.waits_for = "waits for features to succeed";
+	assert_why_run("night/7 is queued: waits for features to succeed");
+	assert_why("extract", "extract is ready to start; its run is queued: waits for features to succeed");
+}
+
 static void a_ready_task_names_who_holds_the_resources(void **state)
 {
-	struct dag_step *train = &run->dag->steps[fixture_task(run, "train")->row.step];
+	struct why_holder holder;
 
 	(void)state;
 	train_runs();
-	train->resources.cpus_milli = 3000;
+	holder = held_by("train");
+	why.holders = &holder;
+	why.holders_count = 1;
+	holder.ask.resources.cpus_milli = 3000;
 	fixture_set(run, "big", TASK_READY, REASON_NONE, "");
 	assert_why(
 		"big",
 		"big is ready to start; it asks for 4 cpus, and of the 6 on worker local too many are held by"
 		" train (3)");
-	train->resources = (struct dag_resources){ .memory_bytes = INT64_C(7) << 30 };
+	holder.ask.resources = (struct dag_resources){ .memory_bytes = INT64_C(7) << 30 };
 	assert_why("big", "big is ready to start; it asks for 2048 MiB of memory, and of the 8192 on worker "
 			  "local too many"
 			  " are held by train (7168)");
-	train->resources = (struct dag_resources){ .gpus = 1 };
-	fixture_task(run, "train")->live->row.devices = "GPU-1";
+	holder.ask.resources = (struct dag_resources){ .gpus = 1 };
+	holder.devices = 1;
 	assert_why(
 		"big",
 		"big is ready to start; it asks for 1 gpus, and of the 1 on worker local too many are held by"
 		" train (1)");
-	fixture_task(run, "train")->live->row.devices = "";
+	holder.devices = 0;
 	assert_why("big", "big is ready to start; it waits for a worker to be connected, or for its turn");
 }
 
@@ -327,6 +494,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_waiting_task_names_what_it_waits_for),
 		TEST(a_ready_task_names_who_holds_the_places),
+		TEST(a_ready_task_names_the_full_pool_and_who_holds_it),
+		TEST(a_ready_task_names_those_who_go_before),
+		TEST(waiting_raises_and_being_served_does_not),
+		TEST(a_ready_task_names_who_has_room_kept),
+		TEST(a_worker_without_a_slot_names_who_holds_them),
+		TEST(a_queued_run_tells_what_it_waits_for),
 		TEST(a_ready_task_names_who_holds_the_resources),
 		TEST(a_running_task_tells_since_when_and_from_where),
 		TEST(a_start_that_waits_for_files_tells_where_they_lie),
