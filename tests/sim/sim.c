@@ -3,7 +3,7 @@
  *
  *   sim [--seeds N] [--seed S] [--break RULE] [--verbose]
  *
- * Each seed makes a DAG, workers, and faults: links cut, agents frozen and late, machines rebooted,
+ * Each seed makes DAGs, one run of each, workers, limits, and faults: links cut, agents frozen and late, machines rebooted,
  * supervisors killed, checkpoints rotten, disks full, runs canceled and retried, workers away for long or
  * for ever, and the scheduler killed between any two writes. The promises of the design are checked the
  * moment something happens; after the faults every run must come to its end and nothing of it may be left
@@ -27,12 +27,33 @@
 #include "tests/sim/world.h"
 
 enum {
-	STEPS_MAX = 9,
+	STEPS_MAX = 9, /* of all runs together */
+	RUNS_MAX = 4,
+	POOLS = 2,
 	FAULT_TIME_MS = 40 * 60 * 1000,
 	PATIENCE_MS = 48 * 3600 * 1000, /* after the faults, for everything to end */
 	EVENTS_MAX = 400000,
 	WALL_BASE = 1000000000,
 	ATTEMPTS_MAX = 1024,
+};
+
+/* What is known of a run beside the core. */
+struct sim_run {
+	uint64_t id;
+	size_t steps;
+	int concurrency;
+	bool ended;
+	bool in_peace;  /* no faults since */
+	bool looked_at; /* since it ended */
+	unsigned retries_by_hand;
+	int retry_from;
+	bool passed_over[WORLD_WORKERS]; /* out of reach when the run ended */
+	int pool_of[STEPS_MAX];          /* -1: none */
+	struct dag_resources wants[STEPS_MAX];
+
+	/* what is known to be on disk */
+	enum attempt_state stored[STEPS_MAX][ATTEMPTS_MAX];
+	enum task_state stored_task[STEPS_MAX];
 };
 
 struct sim {
@@ -44,8 +65,10 @@ struct sim {
 
 	struct world *world;
 	struct store *store;
-	uint64_t run;
-	size_t steps;
+	struct sim_run runs[RUNS_MAX];
+	size_t runs_count;
+	int pool_slots[POOLS];
+	int worker_slots; /* 0: no limit */
 
 	/* the scheduler, while it is alive */
 	struct core *core;
@@ -56,18 +79,18 @@ struct sim {
 	uint64_t orders_left; /* until it is killed among its orders; 0: not planned */
 	bool dying;
 	bool disk_full;
-	bool ended;
-	unsigned retries_by_hand;
-	int retry_from;
 	bool faults_over;
 	bool leases;      /* some steps have one */
 	bool all_leased;  /* and may run anywhere, so that no worker is needed for the run to end */
-	bool passed_over[WORLD_WORKERS]; /* out of reach when the run ended */
-
-	/* what is known to be on disk */
-	enum attempt_state stored[STEPS_MAX][ATTEMPTS_MAX];
-	enum task_state stored_task[STEPS_MAX];
 };
+
+static struct sim_run *find_run(struct sim *sim, uint64_t id)
+{
+	for (size_t i = 0; i < sim->runs_count; i++)
+		if (sim->runs[i].id == id)
+			return &sim->runs[i];
+	abort();
+}
 
 /* --- complaining ---------------------------------------------------------------------------------------- */
 
@@ -105,7 +128,8 @@ static void check_saves(struct sim *sim, const struct actions *batch)
 
 		if (action->kind == SAVE_ATTEMPT) {
 			const struct attempt_row *row = &action->attempt;
-			enum attempt_state *known = &sim->stored[row->id.task][row->id.number];
+			enum attempt_state *known =
+				&find_run(sim, row->id.run)->stored[row->id.task][row->id.number];
 
 			if (machine_ended(attempt_states, *known) && *known != row->state)
 				fail(sim, "9: attempt %" PRIu64 ".%u was %s and becomes %s", row->id.task,
@@ -113,7 +137,8 @@ static void check_saves(struct sim *sim, const struct actions *batch)
 				     attempt_states[row->state].name);
 			*known = row->state;
 		} else if (action->kind == SAVE_TASK) {
-			enum task_state *known = &sim->stored_task[action->task.step];
+			enum task_state *known =
+				&find_run(sim, action->task.run)->stored_task[action->task.step];
 
 			if (machine_ended(task_states, *known) && *known != action->task.state &&
 			    action->task.state != TASK_WAITING)
@@ -142,15 +167,19 @@ static void check_successes(struct sim *sim, const struct actions *batch)
 
 static void check_derived(struct sim *sim)
 {
-	const struct run *run = core_find_run(sim->core, sim->run);
-	size_t unfinished = 0;
+	for (size_t r = 0; r < sim->core->runs_count; r++) {
+		const struct run *run = sim->core->runs[r];
+		size_t unfinished = 0;
 
-	if (run == NULL)
-		return;
-	for (size_t i = 0; i < run->dag->steps_count; i++)
-		unfinished += !machine_ended(task_states, run->tasks[i].row.state);
-	if (unfinished != run->unfinished)
-		fail(sim, "the run counts %zu unfinished tasks, there are %zu", run->unfinished, unfinished);
+		for (size_t i = 0; i < run->dag->steps_count; i++) {
+			unfinished += !machine_ended(task_states, run->tasks[i].row.state);
+			if (run->tasks[i].row.state == TASK_RETRYING && run->tasks[i].live != NULL)
+				fail(sim, "task %zu waits for its retry and holds a slot", i);
+		}
+		if (unfinished != run->unfinished)
+			fail(sim, "the run counts %zu unfinished tasks, there are %zu", run->unfinished,
+			     unfinished);
+	}
 }
 
 /* --- the scheduler -------------------------------------------------------------------------------------- */
@@ -190,7 +219,8 @@ static void carry_out(void *context, const struct action *order)
 		return;
 	}
 	if (order->kind == ORDER_RUN_ENDED) {
-		sim->ended = true;
+		find_run(sim, order->id.run)->ended = true;
+		find_run(sim, order->id.run)->in_peace = sim->faults_over;
 		return;
 	}
 	worker = worker_index(order->worker);
@@ -319,7 +349,7 @@ static void on_decided(void *context, const struct action *save)
 		SAY(sim, "attempt %" PRIu64 ".%u is lost: %s", save->attempt.id.task, save->attempt.id.number,
 		    save->attempt.message);
 	for (size_t i = 0; save->kind == SAVE_RUN && i < WORLD_WORKERS; i++)
-		sim->passed_over[i] = !sim->core->workers[i]->up;
+		find_run(sim, save->run.id)->passed_over[i] = !sim->core->workers[i]->up;
 }
 
 static const struct driver_ends driver_ends = { .write = write_batch,
@@ -364,21 +394,43 @@ static void on_tick(void *context, uint64_t life)
 	world_after(sim->world, 2000 + (int64_t)rng_below(world_rng(sim->world), 3000), on_tick, sim, life);
 }
 
-static void ask_for_retry(struct sim *sim)
+static void ask_for_retry(struct sim *sim, const struct sim_run *run)
 {
 	give(sim, (struct event){ .kind = EVENT_RETRY,
-				  .id.run = sim->run,
-				  .from_step = sim->retry_from,
+				  .id.run = run->id,
+				  .from_step = run->retry_from,
 				  .actor = "sim",
 				  .origin = "sim" });
+}
+
+static void set_limits(struct sim *sim)
+{
+	static const char *const names[POOLS] = { "p0", "p1" };
+
+	for (size_t i = 0; i < WORLD_WORKERS && sim->worker_slots > 0; i++)
+		core_set_terms(sim->core, world_worker_name(i),
+			       &(struct worker_terms){ .slots = sim->worker_slots +
+								(sim->breakage == BREAK_SLOTS) });
+	for (size_t i = 0; i < POOLS; i++)
+		core_set_pool(sim->core, names[i], sim->pool_slots[i] + (sim->breakage == BREAK_POOL));
+}
+
+/* What has ended is asked to be retried: that was asked for before, and lost before it was stored. */
+static void take_up(struct sim *sim, struct sim_run *known)
+{
+	struct run *run;
+	struct err err;
+
+	if (store_load_run(sim->store, known->id, &run, &err) < 0)
+		fail(sim, "load: %s", err.text);
+	core_add_run(sim->core, run);
+	if (machine_ended(run_states, run->row.state))
+		ask_for_retry(sim, known);
 }
 
 /* Recovery is the ordinary start. */
 static void start_scheduler(struct sim *sim)
 {
-	struct run *run;
-	struct err err;
-
 	sim->life++;
 	sim->up = true;
 	sim->dying = false;
@@ -386,15 +438,12 @@ static void start_scheduler(struct sim *sim)
 	sim->core = core_new(sim->seed * 31 + sim->life);
 	for (size_t i = 0; i < WORLD_WORKERS; i++)
 		core_add_worker(sim->core, world_worker_name(i));
+	set_limits(sim);
 	driver_init(&sim->driver, sim->core, &driver_ends, sim);
-	if (store_load_run(sim->store, sim->run, &run, &err) < 0)
-		fail(sim, "load: %s", err.text);
-	core_add_run(sim->core, run);
 	SAY(sim, "scheduler %" PRIu64 " starts", sim->life);
-	if (machine_ended(run_states, run->row.state))
-		ask_for_retry(sim); /* asked for before, and lost with the scheduler before it was stored */
-	else
-		give(sim, (struct event){ .kind = EVENT_TICK });
+	for (size_t i = 0; i < sim->runs_count; i++)
+		if (!sim->runs[i].ended)
+			take_up(sim, &sim->runs[i]);
 	for (size_t i = 0; i < WORLD_WORKERS; i++)
 		connect_later(sim, i);
 	on_tick(sim, sim->life);
@@ -428,12 +477,20 @@ static void stop_scheduler(struct sim *sim)
 	sim->core = NULL;
 }
 
+static bool all_ended(const struct sim *sim)
+{
+	for (size_t i = 0; i < sim->runs_count; i++)
+		if (!sim->runs[i].ended)
+			return false;
+	return true;
+}
+
 static void on_restart(void *context, uint64_t argument)
 {
 	struct sim *sim = context;
 
 	(void)argument;
-	if (!sim->up && !sim->ended)
+	if (!sim->up && !all_ended(sim))
 		start_scheduler(sim);
 }
 
@@ -479,20 +536,13 @@ static void on_deliver(void *context, const struct event *event)
 		world_cut(sim->world, worker_index(event->worker));
 }
 
-static void on_connection_lost(void *context, size_t worker)
+/* What the rule forbids: whoever cannot be heard is declared dead. */
+static void declare_dead(struct sim *sim, size_t worker)
 {
-	struct sim *sim = context;
+	for (size_t r = 0; r < sim->core->runs_count; r++) {
+		const struct run *run = sim->core->runs[r];
 
-	if (!sim->up)
-		return;
-	SAY(sim, "link to %s is lost", world_worker_name(worker));
-	give(sim, (struct event){ .kind = EVENT_WORKER_DOWN, .worker = world_worker_name(worker) });
-	connect_later(sim, worker);
-	if (sim->breakage == BREAK_SILENCE && sim->up) {
-		/* What the rule forbids: whoever cannot be heard is declared dead. */
-		const struct run *run = core_find_run(sim->core, sim->run);
-
-		for (size_t i = 0; run != NULL && i < run->dag->steps_count; i++) {
+		for (size_t i = 0; i < run->dag->steps_count; i++) {
 			const struct attempt *live = run->tasks[i].live;
 
 			if (live == NULL || strcmp(live->row.worker, world_worker_name(worker)) != 0)
@@ -507,16 +557,29 @@ static void on_connection_lost(void *context, size_t worker)
 	}
 }
 
-static int query_int(struct sim *sim, const char *sql, uint64_t task, uint32_t number)
+static void on_connection_lost(void *context, size_t worker)
+{
+	struct sim *sim = context;
+
+	if (!sim->up)
+		return;
+	SAY(sim, "link to %s is lost", world_worker_name(worker));
+	give(sim, (struct event){ .kind = EVENT_WORKER_DOWN, .worker = world_worker_name(worker) });
+	connect_later(sim, worker);
+	if (sim->breakage == BREAK_SILENCE && sim->up)
+		declare_dead(sim, worker);
+}
+
+static int query_int(struct sim *sim, const char *sql, const struct attempt_id *id)
 {
 	sqlite3_stmt *stmt = NULL;
 	int value = -1;
 
 	if (sqlite3_prepare_v2(sim->store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
 		fail(sim, "%s: %s", sql, sqlite3_errmsg(sim->store->db));
-	sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
-	sqlite3_bind_int64(stmt, 2, (int64_t)task);
-	sqlite3_bind_int64(stmt, 3, number);
+	sqlite3_bind_int64(stmt, 1, (int64_t)id->run);
+	sqlite3_bind_int64(stmt, 2, (int64_t)id->task);
+	sqlite3_bind_int64(stmt, 3, id->number);
 	if (sqlite3_step(stmt) == SQLITE_ROW)
 		value = sqlite3_column_int(stmt, 0);
 	sqlite3_finalize(stmt);
@@ -537,7 +600,7 @@ static void check_resumed(struct sim *sim, const struct spec *spec, size_t worke
 			       " AND checkpoint.state = 'good'",
 			       -1, &stmt, NULL) != SQLITE_OK)
 		fail(sim, "%s", sqlite3_errmsg(sim->store->db));
-	sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
+	sqlite3_bind_int64(stmt, 1, (int64_t)spec->id.run);
 	sqlite3_bind_int64(stmt, 2, (int64_t)spec->id.task);
 	sqlite3_bind_text(stmt, 3, world_worker_name(worker), -1, SQLITE_STATIC);
 	while (sqlite3_step(stmt) == SQLITE_ROW) {
@@ -553,27 +616,78 @@ static void check_resumed(struct sim *sim, const struct spec *spec, size_t worke
 	sqlite3_finalize(stmt);
 }
 
+/* What truly runs at this moment, beside what the core believes. */
+struct tally {
+	struct sim *sim;
+	size_t worker;   /* that is looked at */
+	uint64_t run;    /* that is looked at */
+	int in_run;
+	int in_pool[POOLS];
+	int on_worker;
+	struct dag_resources on;
+};
+
+static void tally_proc(void *context, const struct attempt_id *id, size_t worker)
+{
+	struct tally *tally = context;
+	const struct sim_run *run;
+
+	for (size_t i = 0; i < tally->sim->runs_count; i++) {
+		run = &tally->sim->runs[i];
+		if (run->id != id->run)
+			continue;
+		tally->in_run += id->run == tally->run;
+		if (run->pool_of[id->task] >= 0)
+			tally->in_pool[run->pool_of[id->task]]++;
+		if (worker != tally->worker)
+			continue;
+		tally->on_worker++;
+		tally->on.cpus_milli += run->wants[id->task].cpus_milli;
+		tally->on.gpus += run->wants[id->task].gpus;
+	}
+}
+
+/* No pool, no worker and no run has more than its limit, whatever has come and gone meanwhile. */
+static void check_limits(struct sim *sim, const struct spec *spec, size_t worker)
+{
+	struct tally tally = { .sim = sim, .worker = worker, .run = spec->id.run };
+	int concurrency = find_run(sim, spec->id.run)->concurrency;
+
+	world_each_alive(sim->world, tally_proc, &tally);
+	if (tally.in_run > concurrency)
+		fail(sim, "%d steps run at once, concurrency is %d", tally.in_run, concurrency);
+	for (size_t i = 0; i < POOLS; i++)
+		if (tally.in_pool[i] > sim->pool_slots[i])
+			fail(sim, "pool p%zu has %d slots, %d steps of it run at once", i, sim->pool_slots[i],
+			     tally.in_pool[i]);
+	if (sim->worker_slots > 0 && tally.on_worker > sim->worker_slots)
+		fail(sim, "%d steps run at once on %s, which has %d slots", tally.on_worker,
+		     world_worker_name(worker), sim->worker_slots);
+	if (tally.on.cpus_milli > WORLD_CPUS * 1000 || tally.on.gpus > WORLD_DEVICES)
+		fail(sim, "%s has %d cpus and %d gpus, and gave away %d and %d", world_worker_name(worker),
+		     WORLD_CPUS, WORLD_DEVICES, (int)(tally.on.cpus_milli / 1000), tally.on.gpus);
+}
+
 /* A command begins: was that decided, stored, and right? */
 static void on_step_begins(void *context, const struct spec *spec, size_t worker, const char *resumed_from)
 {
 	struct sim *sim = context;
-	const struct run *run = sim->core == NULL ? NULL : core_find_run(sim->core, sim->run);
+	const struct run *run = sim->core == NULL ? NULL : core_find_run(sim->core, spec->id.run);
+	const struct sim_run *known = find_run(sim, spec->id.run);
 	static const char attempt_known[] =
 		"SELECT count(*) FROM attempt WHERE run = ?1 AND step = ?2 AND number = ?3";
-	size_t alive = world_alive(sim->world, sim->run);
 
-	SAY(sim, "step %" PRIu64 ".%u begins on %s from '%s'", spec->id.task, spec->id.number,
-	    world_worker_name(worker), resumed_from);
-	if (query_int(sim, attempt_known, spec->id.task, spec->id.number) != 1)
+	SAY(sim, "step %" PRIu64 ".%" PRIu64 ".%u begins on %s from '%s'", spec->id.run, spec->id.task,
+	    spec->id.number, world_worker_name(worker), resumed_from);
+	if (query_int(sim, attempt_known, &spec->id) != 1)
 		fail(sim, "3: attempt %" PRIu64 ".%u begins and is not on disk", spec->id.task,
 		     spec->id.number);
 	if (spec->fence != attempt_fence(&spec->id))
 		fail(sim, "the fence of attempt %" PRIu64 ".%u is wrong", spec->id.task, spec->id.number);
-	if (run != NULL && alive > (size_t)run->dag->concurrency)
-		fail(sim, "%zu steps run at once, concurrency is %d", alive, run->dag->concurrency);
+	check_limits(sim, spec, worker);
 	if (run != NULL)
 		for (size_t i = 0; i < run->dag->steps[spec->id.task].needs_count; i++)
-			if (sim->stored_task[run->dag->steps[spec->id.task].needs[i]] != TASK_SUCCEEDED)
+			if (known->stored_task[run->dag->steps[spec->id.task].needs[i]] != TASK_SUCCEEDED)
 				fail(sim, "task %" PRIu64 " begins before what it needs has succeeded",
 				     spec->id.task);
 	if (resumed_from[0] == '\0' && !spec->fresh)
@@ -645,7 +759,7 @@ static void on_fault(void *context, uint64_t argument)
 	case 12:
 		if (chance(sim, 8))
 			give(sim, (struct event){ .kind = EVENT_CANCEL,
-						  .id.run = sim->run,
+						  .id.run = sim->runs[rng_below(rng, sim->runs_count)].id,
 						  .actor = "sim",
 						  .origin = "sim",
 						  .now = chance(sim, 30) });
@@ -682,27 +796,30 @@ static void put_whereabouts(struct sim *sim, struct buf *text)
 			   (int)rng_below(rng, chance(sim, 60) ? 4 : 40));
 }
 
+static void put_needs(struct sim *sim, struct buf *text, size_t step)
+{
+	const char *comma = "";
+
+	buf_printf(text, "  s%zu:\n    run: work\n    needs: [", step);
+	for (size_t k = 0; k < step; k++) {
+		if (rng_below(world_rng(sim->world), 100) >= 35)
+			continue;
+		buf_printf(text, "%ss%zu", comma, k);
+		comma = ", ";
+	}
+	buf_append_text(text, "]\n");
+}
+
 /* A DAG of a few steps, as text: the parser is real too. */
-static char *make_dag(struct sim *sim)
+static char *make_dag(struct sim *sim, size_t steps)
 {
 	struct rng *rng = world_rng(sim->world);
 	struct buf text = { 0 };
 
-	sim->steps = 1 + rng_below(rng, STEPS_MAX);
-	sim->leases = chance(sim, 40);
-	sim->all_leased = sim->leases && chance(sim, 40);
-	buf_printf(&text, "name: sim\nconcurrency: %d\nsteps:\n", 1 + (int)rng_below(rng, 4));
-	for (size_t i = 0; i < sim->steps; i++) {
-		const char *comma = "";
-
-		buf_printf(&text, "  s%zu:\n    run: work\n    needs: [", i);
-		for (size_t k = 0; k < i; k++) {
-			if (rng_below(rng, 100) >= 35)
-				continue;
-			buf_printf(&text, "%ss%zu", comma, k);
-			comma = ", ";
-		}
-		buf_append_text(&text, "]\n");
+	buf_printf(&text, "name: sim\nconcurrency: %d\npriority: %d\nsteps:\n", 1 + (int)rng_below(rng, 4),
+		   (int)rng_below(rng, 3));
+	for (size_t i = 0; i < steps; i++) {
+		put_needs(sim, &text, i);
 		if (chance(sim, 60))
 			buf_printf(&text, "    retry: {max: %d, backoff: %ds, max_backoff: 5m}\n",
 				   (int)rng_below(rng, 4), 1 + (int)rng_below(rng, 60));
@@ -711,13 +828,28 @@ static char *make_dag(struct sim *sim)
 		if (chance(sim, 30))
 			buf_printf(&text, "    resources: {cpus: %d, gpus: %d}\n", 1 + (int)rng_below(rng, 4),
 				   (int)rng_below(rng, 3));
+		if (chance(sim, 40))
+			buf_printf(&text, "    pool: p%d\n", (int)rng_below(rng, POOLS));
 	}
 	return buf_take(&text);
 }
 
-static void create_run(struct sim *sim)
+static void remember_steps(struct sim_run *run, const struct dag *dag)
 {
-	autofree char *text = make_dag(sim);
+	run->steps = dag->steps_count;
+	run->concurrency = dag->concurrency;
+	for (size_t i = 0; i < dag->steps_count; i++) {
+		const struct dag_step *step = &dag->steps[i];
+
+		run->stored_task[i] = step->needs_count == 0 ? TASK_READY : TASK_WAITING;
+		run->pool_of[i] = step->pool == NULL ? -1 : step->pool[1] - '0';
+		run->wants[i] = step->resources;
+	}
+}
+
+static void create_run(struct sim *sim, struct sim_run *run, size_t steps)
+{
+	autofree char *text = make_dag(sim, steps);
 	struct diagnostics diagnostics;
 	struct store_new_run new_run = { .params = "{}", .trigger = "manual", .actor = "sim", .origin = "sim",
 					 .wall_ms = WALL_BASE };
@@ -732,90 +864,108 @@ static void create_run(struct sim *sim)
 	}
 	diagnostics_fini(&diagnostics);
 	new_run.dag = dag;
-	rc = store_create_run(sim->store, &new_run, &sim->run, &err);
-	for (size_t i = 0; i < dag->steps_count; i++)
-		sim->stored_task[i] = dag->steps[i].needs_count == 0 ? TASK_READY : TASK_WAITING;
+	rc = store_create_run(sim->store, &new_run, &run->id, &err);
+	remember_steps(run, dag);
 	dag_free(dag);
 	if (rc < 0)
 		fail(sim, "%s", err.text);
 }
 
-static void check_end(struct sim *sim)
+/* One run, or a few small ones that are in each other's way. */
+static void create_runs(struct sim *sim)
 {
-	if (world_alive(sim->world, sim->run) > 0)
-		fail(sim, "the run has ended and %zu of its steps are alive",
-		     world_alive(sim->world, sim->run));
-	for (size_t i = 0; i < sim->steps; i++)
-		if (!machine_ended(task_states, sim->stored_task[i]))
+	struct rng *rng = world_rng(sim->world);
+	size_t left = STEPS_MAX;
+
+	sim->leases = chance(sim, 40);
+	sim->all_leased = sim->leases && chance(sim, 40);
+	for (size_t i = 0; i < POOLS; i++)
+		sim->pool_slots[i] = 1 + (int)rng_below(rng, 3);
+	sim->worker_slots = chance(sim, 30) ? 1 + (int)rng_below(rng, 3) : 0;
+	sim->runs_count = chance(sim, 50) ? 1 : 2 + rng_below(rng, RUNS_MAX - 1);
+	for (size_t i = 0; i < sim->runs_count; i++) {
+		size_t others = sim->runs_count - 1 - i;
+		size_t steps = 1 + rng_below(rng, left - others);
+
+		create_run(sim, &sim->runs[i], steps);
+		left -= steps;
+	}
+}
+
+static void check_end(struct sim *sim, const struct sim_run *run)
+{
+	if (world_alive(sim->world, run->id) > 0)
+		fail(sim, "the run has ended and %zu of its steps are alive", world_alive(sim->world, run->id));
+	for (size_t i = 0; i < run->steps; i++)
+		if (!machine_ended(task_states, run->stored_task[i]))
 			fail(sim, "the run has ended, its task %zu is %s", i,
-			     task_states[sim->stored_task[i]].name);
+			     task_states[run->stored_task[i]].name);
 }
 
 /* The run has ended; now and then a person wants more of it. */
-static bool retry_by_hand(struct sim *sim)
+static void retry_by_hand(struct sim *sim, struct sim_run *run)
 {
-	bool from = chance(sim, 50);
-
-	if (sim->retries_by_hand >= 2 || !chance(sim, 30))
-		return false;
-	sim->retries_by_hand++;
-	sim->ended = false;
-	sim->retry_from = from ? (int)rng_below(world_rng(sim->world), sim->steps) : -1;
-	SAY(sim, "retried by hand from %d", sim->retry_from);
-	if (sim->up)
-		ask_for_retry(sim);
-	else
+	if (run->retries_by_hand >= 2 || !chance(sim, 30))
+		return;
+	run->retries_by_hand++;
+	run->ended = false;
+	run->retry_from = chance(sim, 50) ? (int)rng_below(world_rng(sim->world), run->steps) : -1;
+	SAY(sim, "%" PRIu64 " is retried by hand from %d", run->id, run->retry_from);
+	if (!sim->up)
 		start_scheduler(sim);
-	return !core_find_run(sim->core, sim->run)->ended;
+	else if (core_find_run(sim->core, run->id) == NULL)
+		take_up(sim, run);
+	else
+		ask_for_retry(sim, run);
 }
 
-static void reload_task_states(struct sim *sim)
+static void look_at_ends(struct sim *sim)
 {
-	for (size_t i = 0; i < sim->steps; i++) {
-		sqlite3_stmt *stmt;
+	for (size_t i = 0; i < sim->runs_count; i++) {
+		struct sim_run *run = &sim->runs[i];
 
-		sqlite3_prepare_v2(sim->store->db, "SELECT state FROM task WHERE run = ?1 AND step = ?2", -1,
-				   &stmt, NULL);
-		sqlite3_bind_int64(stmt, 1, (int64_t)sim->run);
-		sqlite3_bind_int64(stmt, 2, (int64_t)i);
-		if (sqlite3_step(stmt) == SQLITE_ROW)
-			sim->stored_task[i] = (enum task_state)machine_find(
-				task_states, TASK_STATES, (const char *)sqlite3_column_text(stmt, 0));
-		sqlite3_finalize(stmt);
+		if (!run->ended || run->looked_at)
+			continue;
+		check_end(sim, run);
+		run->looked_at = true;
+		retry_by_hand(sim, run);
+		run->looked_at = run->ended;
 	}
+}
+
+/* After the last word of each: nothing of it lives, and nothing is left where anybody can be reached. */
+static void check_remains(struct sim *sim, const struct sim_run *run)
+{
+	size_t left = world_left_behind(sim->world, run->id, run->passed_over);
+
+	if (world_alive(sim->world, run->id) > 0)
+		fail(sim, "a step lives after the end of its run");
+	if (run->in_peace && left > 0)
+		fail(sim, "the run has ended and its workers keep %zu attempts of it", left);
 }
 
 static void play(struct sim *sim)
 {
 	uint64_t events = 0;
-	bool ended_in_peace;
 
-	create_run(sim);
+	create_runs(sim);
 	start_scheduler(sim);
 	world_after(sim->world, (int64_t)rng_below(world_rng(sim->world), 30000), on_fault, sim, 0);
 	for (;;) {
-		if (sim->ended) {
-			check_end(sim);
-			if (!retry_by_hand(sim)) {
-				reload_task_states(sim);
-				break;
-			}
-		}
+		look_at_ends(sim);
+		if (all_ended(sim))
+			break;
 		if (!world_step(sim->world))
 			fail(sim, "nothing is left to happen and the run has not ended");
 		if (++events > EVENTS_MAX || world_now(sim->world) > FAULT_TIME_MS + PATIENCE_MS)
 			fail(sim, "the run does not end");
 	}
 	/* What was still on its way arrives; nothing may come of it. */
-	ended_in_peace = sim->faults_over;
 	sim->faults_over = true;
 	for (int i = 0; i < 2000 && sim->up && world_step(sim->world); i++)
 		;
-	if (world_alive(sim->world, sim->run) > 0)
-		fail(sim, "a step lives after the end of its run");
-	if (ended_in_peace && world_left_behind(sim->world, sim->run, sim->passed_over) > 0)
-		fail(sim, "the run has ended and its workers keep %zu attempts of it",
-		     world_left_behind(sim->world, sim->run, sim->passed_over));
+	for (size_t i = 0; i < sim->runs_count; i++)
+		check_remains(sim, &sim->runs[i]);
 }
 
 static void clean_up(struct sim *sim)
@@ -864,7 +1014,7 @@ static enum breakage breakage_of(const char *name)
 	for (int i = 0; i < BREAKAGES; i++)
 		if (strcmp(breakage_names[i], name) == 0)
 			return (enum breakage)i;
-	fprintf(stderr, "sim: --break knows: epochs commit silence success resume lease margin\n");
+	fprintf(stderr, "sim: --break knows: epochs commit silence success resume lease margin pool slots\n");
 	exit(2);
 }
 

@@ -8,10 +8,10 @@
 
 #include "common/mem.h"
 
-enum { DEVICES = 2, EPOCH_RUNS = 8, CALLS_FIRST = 256, WALL_BASE = 1000000000 };
+enum { EPOCH_RUNS = 8, CALLS_FIRST = 256, WALL_BASE = 1000000000 };
 
 const char *const breakage_names[BREAKAGES] = {
-	"nothing", "epochs", "commit", "silence", "success", "resume", "lease", "margin"
+	"nothing", "epochs", "commit", "silence", "success", "resume", "lease", "margin", "pool", "slots"
 };
 
 static const char *const worker_names[WORLD_WORKERS] = { "alpha", "beta", "gamma" };
@@ -785,7 +785,7 @@ static void deliver(struct world *world, struct message *message)
 void world_connect(struct world *world, size_t worker, uint64_t epoch)
 {
 	struct machine *machine = &world->machines[worker];
-	static const struct device devices[DEVICES] = { { "GPU-a", "sim", 0 }, { "GPU-b", "sim", 0 } };
+	static const struct device devices[WORLD_DEVICES] = { { "GPU-a", "sim", 0 }, { "GPU-b", "sim", 0 } };
 	struct event event = { .kind = EVENT_WORKER_UP };
 
 	machine->current = (struct connection){ .number = ++world->connections, .epoch = epoch };
@@ -796,10 +796,10 @@ void world_connect(struct world *world, size_t worker, uint64_t epoch)
 		.host = worker_names[worker],
 		.machine = "sim",
 		.epoch = epoch,
-		.cpus_milli = 4000,
+		.cpus_milli = WORLD_CPUS * 1000,
 		.memory_bytes = (int64_t)8 << 30,
 		.devices = devices,
-		.devices_count = DEVICES,
+		.devices_count = WORLD_DEVICES,
 	};
 	say(world, worker, event);
 }
@@ -1012,6 +1012,14 @@ size_t world_alive(const struct world *world, uint64_t run)
 	for (size_t i = 0; i < world->procs_count; i++)
 		count += world->procs[i].alive && world->procs[i].id.run == run;
 	return count;
+}
+
+void world_each_alive(const struct world *world,
+		      void (*look)(void *context, const struct attempt_id *id, size_t worker), void *context)
+{
+	for (size_t i = 0; i < world->procs_count; i++)
+		if (world->procs[i].alive)
+			look(context, &world->procs[i].id, world->procs[i].worker);
 }
 
 bool world_holds_checkpoint(const struct world *world, size_t worker, const struct attempt_id *task,

@@ -20,7 +20,8 @@
 #include "common/rng.h"
 #include "scheduler/core.h"
 
-enum { WORLD_WORKERS = 3, WORLD_PROCS = 400, WORLD_JOURNAL = 64, WORLD_CHECKPOINTS = 256 };
+enum { WORLD_WORKERS = 3, WORLD_PROCS = 400, WORLD_JOURNAL = 64, WORLD_CHECKPOINTS = 256,
+       WORLD_CPUS = 4, WORLD_DEVICES = 2 }; /* of each worker */
 
 struct world;
 
@@ -34,6 +35,8 @@ enum breakage {
 	BREAK_RESUME,  /* checkpoints are not offered to the next attempt */
 	BREAK_LEASE,   /* the holder of a lease counts from the answer, not from its asking */
 	BREAK_MARGIN,  /* clocks differ by more than the margin of a lease allows for */
+	BREAK_POOL,    /* the core takes a pool for larger than it is */
+	BREAK_SLOTS,   /* and a worker */
 	BREAKAGES,
 };
 extern const char *const breakage_names[BREAKAGES];
@@ -137,6 +140,8 @@ void world_stop_faults(struct world *world); /* steps fail no more, except those
 
 /* The truth. */
 size_t world_alive(const struct world *world, uint64_t run);
+void world_each_alive(const struct world *world,
+		      void (*look)(void *context, const struct attempt_id *id, size_t worker), void *context);
 /* Attempts not removed, but for those with a lease on workers that the end of the run did not wait for. */
 size_t world_left_behind(const struct world *world, uint64_t run, const bool *passed_over);
 bool world_holds_checkpoint(const struct world *world, size_t worker, const struct attempt_id *task,
