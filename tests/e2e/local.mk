@@ -14,6 +14,7 @@ e2e_stories = \
 	tests/e2e/test_kill.py \
 	tests/e2e/test_lab.py \
 	tests/e2e/test_leaks.py \
+	tests/e2e/test_limits.py \
 	tests/e2e/test_move.py \
 	tests/e2e/test_next.py \
 	tests/e2e/test_orphan.py \
