@@ -41,6 +41,7 @@ is_installed() {
 	autoconf) command -v autoreconf ;;
 	gcc | make | automake | pkg-config | clang) command -v "$1" ;;
 	musl-tools) command -v musl-gcc ;;
+	libcurl4-openssl-dev) pkg-config --exists libcurl ;; # any flavour of it
 	llvm) command -v llvm-symbolizer ;;
 	openssh-server) test -x /usr/sbin/sshd || command -v sshd ;;
 	openssh-client) command -v ssh && command -v ssh-keygen ;;

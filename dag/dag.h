@@ -134,12 +134,40 @@ struct dag_after {
 };
 
 /* Bits of dag_notify.on. */
-enum { DAG_ON_SUCCEEDED = 1, DAG_ON_FAILED = 2, DAG_ON_CANCELED = 4, DAG_ON_LATE = 8 };
+enum {
+	DAG_ON_SUCCEEDED = 1,
+	DAG_ON_FAILED = 2,
+	DAG_ON_CANCELED = 4,
+	DAG_ON_LATE = 8,
+	DAG_ON_RECOVERED = 16, /* the first success after a failure */
+	DAG_ON_MISSED = 32,    /* a due time was passed over */
+};
 
+/* A text that does not stand in the file, or does: exactly one is not NULL. All NULL: there is none. */
+struct dag_secret {
+	const char *text;
+	const char *env;  /* name of a variable in the scheduler's environment */
+	const char *file; /* path on the scheduler's machine */
+};
+
+struct dag_header {
+	const char *name;
+	struct dag_secret value;
+};
+
+enum dag_notify_format { DAG_NOTIFY_JSON, DAG_NOTIFY_SLACK };
+
+/* One receiver: exactly one of webhook, run and mail is given. */
 struct dag_notify {
 	unsigned on;
-	const char *webhook; /* URL to post to; NULL: `run` is given */
-	const char *run;     /* script for /bin/sh -e on the scheduler's machine; NULL: `webhook` is given */
+	const char *webhook; /* URL to post to */
+	enum dag_notify_format format;
+	struct dag_secret secret; /* signs what is posted */
+	struct dag_header *headers;
+	size_t headers_count;
+	const char *run;   /* script for /bin/sh -e on the scheduler's machine */
+	const char **mail; /* addresses */
+	size_t mail_count;
 	struct dag_position at;
 };
 
@@ -169,6 +197,7 @@ struct dag {
 	int expect_by_minute; /* of the day, local: a run that has not succeeded by then is late; -1: none */
 	struct dag_after *after;
 	size_t after_count;
+	bool notify_given; /* also when it names nobody: then the settings' own does not count */
 	struct dag_notify *notify;
 	size_t notify_count;
 	size_t *order; /* step indexes; each step comes after all that it needs */

@@ -23,6 +23,7 @@ libdag_a_SOURCES = \
 	dag/spec_reference.c dag/spec_reference.h \
 	dag/spec_schedule.c dag/spec_schedule.h \
 	dag/spec_step.c dag/spec_step.h \
+	dag/spec_webhook.c dag/spec_webhook.h \
 	dag/suggest.c dag/suggest.h \
 	dag/timezone.c dag/timezone.h \
 	dag/tree.c dag/tree.h \

@@ -13,6 +13,7 @@
 #include "dag/spec_reference.h"
 #include "dag/spec_schedule.h"
 #include "dag/spec_step.h"
+#include "dag/spec_webhook.h"
 #include "dag/value.h"
 
 enum { MILLION = 1000 * 1000 };
@@ -67,7 +68,8 @@ static const struct field_level *const levels[] = {
 	&file_level,        &spec_step_level,       &spec_defaults_level,
 	&spec_retry_level,  &spec_checkpoint_level, &spec_resources_level,
 	&spec_log_level,    &spec_schedule_level,   &spec_after_level,
-	&spec_notify_level, &spec_param_level,
+	&spec_notify_level, &spec_webhook_level,    &spec_secret_level,
+	&spec_param_level,
 };
 
 /* Keys that begin with "x-" are the author's own, a place for anchors. */

@@ -4,7 +4,7 @@
  *   spec            the keys of the file itself, and the order of reading
  *   spec_param      params          spec_schedule   schedule, after
  *   spec_env        env             spec_notify     notify, expect_by
- *   spec_step       defaults and the keys of a step
+ *   spec_step       defaults and the keys of a step                 spec_webhook    notify.webhook
  *   spec_graph      needs, circles  spec_reference  ${{ ... }}
  *   field, value    what they share
  *

@@ -1,5 +1,5 @@
 noinst_LIBRARIES += libscheduler.a
-libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+libscheduler_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
 libscheduler_a_SOURCES = \
 	scheduler/alarm.c scheduler/alarm.h \
 	scheduler/artifact.h \
@@ -74,7 +74,7 @@ bin_PROGRAMS += stoker
 stoker_SOURCES = scheduler/main.c
 stoker_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 stoker_LDADD = libscheduler.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) $(JANSSON_LIBS) \
-	$(SSH_LIBS)
+	$(SSH_LIBS) $(CURL_LIBS)
 libscheduler_a_SOURCES += \
 	scheduler/command.c scheduler/command.h \
 	scheduler/command_checkpoints.c \

@@ -145,6 +145,8 @@ EXTRA_DIST += \
 	tests/e2e/bad/nul.yaml \
 	tests/e2e/bad/nul_escape.expected \
 	tests/e2e/bad/nul_escape.yaml \
+	tests/e2e/bad/notify.expected \
+	tests/e2e/bad/notify.yaml \
 	tests/e2e/bad/numbers.expected \
 	tests/e2e/bad/numbers.yaml \
 	tests/e2e/bad/only_comment.expected \

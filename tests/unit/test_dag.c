@@ -120,11 +120,19 @@ static void every_key_of_the_file_arrives(void **state)
 	assert_int_equal(dag->after[0].state, DAG_AFTER_ENDED);
 	assert_int_equal(dag->after[0].within_ms, 6 * 3600 * 1000);
 	assert_int_equal(dag->after[1].state, DAG_AFTER_SUCCEEDED);
-	assert_int_equal(dag->notify_count, 2);
+	assert_int_equal(dag->notify_count, 4);
 	assert_int_equal(dag->notify[0].on, DAG_ON_SUCCEEDED | DAG_ON_FAILED | DAG_ON_CANCELED | DAG_ON_LATE);
 	assert_string_equal(dag->notify[0].webhook, "https://chat.example.org/hooks/42");
 	assert_int_equal(dag->notify[1].on, DAG_ON_FAILED);
 	assert_non_null(dag->notify[1].run);
+	assert_int_equal(dag->notify[2].on, DAG_ON_RECOVERED | DAG_ON_MISSED);
+	assert_int_equal(dag->notify[2].mail_count, 2);
+	assert_string_equal(dag->notify[2].mail[0], "ops@example.org");
+	assert_int_equal(dag->notify[3].format, DAG_NOTIFY_SLACK);
+	assert_string_equal(dag->notify[3].secret.env, "HOOK_SECRET");
+	assert_int_equal(dag->notify[3].headers_count, 2);
+	assert_string_equal(dag->notify[3].headers[0].value.file, "~/.secrets/hook");
+	assert_string_equal(dag->notify[3].headers[1].value.text, "ml");
 }
 
 static void each_cron_line_is_a_schedule(void **state)
