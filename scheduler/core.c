@@ -295,6 +295,11 @@ void core_forget_pools(struct core *core)
 		core->pools[i]->known = false;
 }
 
+void core_set_notices(struct core *core, const struct notice_terms *notices)
+{
+	core->notices = notices;
+}
+
 void core_add_run(struct core *core, struct run *run)
 {
 	size_t at = core_run_position(core, run->row.id);

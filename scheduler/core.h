@@ -78,6 +78,9 @@ struct worker_facts {
 	size_t devices_count;
 };
 
+struct notice;
+struct notice_terms;
+
 struct event {
 	enum event_kind kind;
 	int64_t now_ms;
@@ -125,6 +128,7 @@ enum action_kind {
 	SAVE_WORKER_TROUBLE, /* why there is no connection to it */
 	SAVE_WORKER_ASIDE,   /* set aside until then, and why */
 	SAVE_EVENT,
+	SAVE_NOTICE, /* somebody is to be told how a run ended; see notice.h */
 	SAVE_REQUEST_DONE, /* added by the driver */
 	/* carried out after its commit */
 	ORDER_CLAIM,
@@ -169,6 +173,11 @@ struct action {
 			const char *origin;
 			const char *detail;
 		} event;
+		struct {
+			const struct notice *notice;
+			const char *receiver;
+			unsigned on; /* what the receiver wants of it: DAG_ON_* */
+		} notice;
 		uint64_t request;
 		struct {
 			uint64_t epoch;   /* CLAIM RELEASE */
@@ -336,6 +345,7 @@ struct core {
 	struct buf scratch;
 	uint64_t ready_count; /* tasks that became ready so far: gives ready_seq */
 	bool unclaimed;       /* a claim may have to be asked for */
+	const struct notice_terms *notices; /* NULL: only who the DAGs themselves name is told */
 	uint64_t late_messages; /* about attempts that had ended: refused and counted */
 };
 
@@ -357,6 +367,9 @@ void core_unset_worker(struct core *core, const char *name);
  */
 void core_set_pool(struct core *core, const char *name, int slots);
 void core_forget_pools(struct core *core);
+
+/* Who is told how runs end, beside those whom their DAGs name; it must outlive the core. */
+void core_set_notices(struct core *core, const struct notice_terms *notices);
 
 /*
  * Hands over a run with its rows as they are stored: a new one (all tasks waiting) or one that is being

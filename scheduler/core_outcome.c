@@ -26,6 +26,7 @@ void core_finish_run(struct core *core, struct run *run, struct actions *out)
 	if (run->row.cancel_wall_ms > 0 && to == RUN_FAILED)
 		to = RUN_CANCELED;
 	core_move_run(core, run, to, to == RUN_CANCELED ? REASON_CANCELED : REASON_NONE, out);
+	core_notify(core, run, out); /* before the event below: a recovery is told by the one before it */
 	core_tell_own(core, out,
 		      to == RUN_SUCCEEDED ? "run.succeeded"
 		      : to == RUN_FAILED  ? "run.failed"

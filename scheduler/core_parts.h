@@ -2,9 +2,10 @@
  * core_parts.h - what the files of the core share with each other, and with nobody else
  *
  * core.c takes an event to the file that knows about it and decides what starts; core_moves.c makes moves and
- * notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_queue.c says what
- * is next of all that is ready; core_start.c starts it; core_worker.c knows claims and inventories; core_lease.c gives up what has moved out of reach;
- * core_journal.c reads what supervisors report; core_request.c does what people ask for. Together they are as
+ * notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_notice.c says who is
+ * told of that; core_queue.c says what is next of all that is ready; core_start.c starts it; core_worker.c knows
+ * claims and inventories; core_lease.c gives up what has moved out of reach; core_journal.c reads what
+ * supervisors report; core_request.c does what people ask for. Together they are as
  * pure as core.h says.
  */
 #ifndef SCHEDULER_CORE_PARTS_H
@@ -50,6 +51,9 @@ int64_t core_waited_ms(const struct core *core, const struct task *task, const s
 void core_queue_fill(struct core *core);
 void core_queue_put(struct core *core, struct task *task, struct ready_class *class);
 bool core_queue_take(struct core *core, struct candidate *out);
+
+/* --- core_notice.c --- */
+void core_notify(const struct core *core, const struct run *run, struct actions *out);
 
 /* --- core_start.c --- */
 struct attempt *core_new_attempt(struct task *task, struct worker *worker);

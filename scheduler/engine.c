@@ -899,6 +899,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 	engine->context = context;
 	engine->store = store;
 	engine->core = core_new((uint64_t)clock_mono_us() ^ (uint64_t)getpid() << 32);
+	core_set_notices(engine->core, &settings->notices);
 	if (store_open(store->home, &engine->side, err) < 0 || open_workers(engine, settings, err) < 0) {
 		drop_links(engine);
 		engine_free(engine);

@@ -42,6 +42,7 @@ struct engine_handler {
 };
 
 struct engine;
+struct writer;
 
 /* `store` is for writing and belongs to the engine from here on; `settings` outlive it. */
 int engine_open(uv_loop_t *loop, struct store *store, const struct settings *settings,
@@ -61,6 +62,9 @@ void engine_use(struct engine *engine, const struct settings *settings);
 
 /* Loads a run and takes it up; returns what the core holds. Once it is started: call engine_kick then. */
 int engine_add_run(struct engine *engine, uint64_t run, const struct run **run_out, struct err *err);
+
+/* The thread that writes for it, for what else is to be written (writer_add). Its own until engine_stop. */
+struct writer *engine_writer(struct engine *engine);
 
 /* Goes: connects to the workers that the runs may use. */
 void engine_start(struct engine *engine);

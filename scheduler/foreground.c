@@ -8,16 +8,20 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/command.h"
 #include "scheduler/engine.h"
+#include "scheduler/outbox.h"
 #include "scheduler/owner.h"
 #include "scheduler/paths.h"
 #include "scheduler/progress.h"
+#include "scheduler/settings.h"
+#include "scheduler/store_outbox.h"
 
-enum { DRAW_MS = 100, SIGNAL_COUNT = 3 };
+enum { DRAW_MS = 100, SIGNAL_COUNT = 3, TELLING_MS = 5000 /* what is not told by then waits for the next stoker */ };
 
 static const int signals[SIGNAL_COUNT] = { SIGINT, SIGTERM, SIGHUP };
 
@@ -27,11 +31,15 @@ struct session {
 	const struct foreground *how;
 	const struct run *run;
 	struct progress *progress;
+	struct store *reader;
+	struct outbox *outbox;
 	uv_timer_t draw;
+	uv_timer_t telling; /* since the run has ended */
 	uv_signal_t signals[SIGNAL_COUNT];
 	int interrupts;
 	int status;
 	bool left;
+	bool ended; /* and its notices are on their way */
 	char name[160]; /* dag/number */
 };
 
@@ -43,9 +51,11 @@ static void close_handle(uv_handle_t *handle)
 
 static void stop(struct session *session)
 {
+	outbox_stop(session->outbox);
 	if (session->engine != NULL)
 		engine_stop(session->engine);
 	close_handle((uv_handle_t *)&session->draw);
+	close_handle((uv_handle_t *)&session->telling);
 	for (int i = 0; i < SIGNAL_COUNT; i++)
 		close_handle((uv_handle_t *)&session->signals[i]);
 }
@@ -60,6 +70,51 @@ static int status_of(enum run_state state)
 	default:
 		return COMMAND_FAILED;
 	}
+}
+
+/* --- who is told ---------------------------------------------------------------------------------------- */
+
+/* Each of the run's notices is tried once; what fails, or takes too long, is kept. */
+static void end_telling(struct session *session, const struct outbox_left *left)
+{
+	if (left->open > 0)
+		fprintf(stderr, "stoker: %zu %s could not be delivered yet%s%s: kept, and tried again whenever stoker runs\n",
+			left->open, left->open == 1 ? "notice" : "notices", left->error[0] == '\0' ? "" : ": ",
+			left->error);
+	stop(session);
+}
+
+static void look_at_notices(struct session *session, bool time_is_over)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct outbox_left left = { .error = "" };
+
+	if (!session->ended)
+		return;
+	store_notices_left(session->reader, session->run->row.id, clock_wall_ms(), &arena, &left, NULL);
+	if (left.awaited == 0 || time_is_over)
+		end_telling(session, &left);
+}
+
+static void on_notices(void *context)
+{
+	look_at_notices(context, false);
+}
+
+static void on_telling_over(uv_timer_t *timer)
+{
+	look_at_notices(timer->data, true);
+}
+
+/* Also what others left: whoever runs delivers what is due. */
+static int open_outbox(struct session *session, const char *home, struct err *err)
+{
+	if (store_open_reader(home, &session->reader, err) < 0)
+		return err->code;
+	session->outbox = outbox_open(&session->loop, engine_writer(session->engine), session->reader,
+				      &session->how->settings->notices, on_notices, session);
+	outbox_look(session->outbox);
+	return 0;
 }
 
 /* --- what the engine tells ------------------------------------------------------------------------------ */
@@ -88,7 +143,10 @@ static void on_ended(void *context, const struct run *run)
 	if (session->how->verb == FOREGROUND_CANCEL && run->row.state == RUN_CANCELED)
 		session->status = COMMAND_DONE;
 	progress_finish(session->progress);
-	stop(session);
+	session->ended = true;
+	uv_timer_start(&session->telling, on_telling_over, TELLING_MS, 0);
+	outbox_look(session->outbox);
+	look_at_notices(session, false);
 }
 
 static void leave(struct session *session, int status)
@@ -136,7 +194,9 @@ static void on_signal(uv_signal_t *watcher, int signal)
 {
 	struct session *session = watcher->data;
 
-	if (signal == SIGINT)
+	if (session->ended)
+		stop(session); /* its status stands; the notices are kept */
+	else if (signal == SIGINT)
 		on_interrupt(session);
 	else
 		leave(session, 128 + signal);
@@ -146,7 +206,7 @@ static void on_draw(uv_timer_t *timer)
 {
 	struct session *session = timer->data;
 
-	if (session->progress != NULL)
+	if (session->progress != NULL && !session->ended)
 		progress_tick(session->progress);
 	log_flush();
 }
@@ -208,7 +268,8 @@ static int begin(struct session *session, struct err *err)
 static void watch(struct session *session)
 {
 	uv_timer_init(&session->loop, &session->draw);
-	session->draw.data = session;
+	uv_timer_init(&session->loop, &session->telling);
+	session->draw.data = session->telling.data = session;
 	for (int i = 0; i < SIGNAL_COUNT; i++) {
 		uv_signal_init(&session->loop, &session->signals[i]);
 		session->signals[i].data = session;
@@ -246,7 +307,7 @@ static int drive(struct session *session, const char *home, uint64_t id, struct 
 		return COMMAND_DONE;
 	open_run_log(home, run);
 	uv_timer_start(&session->draw, on_draw, DRAW_MS, DRAW_MS);
-	if (begin(session, err) < 0)
+	if (open_outbox(session, home, err) < 0 || begin(session, err) < 0)
 		return command_fail(err);
 	run_out(session);
 	progress_free(session->progress);
@@ -294,7 +355,9 @@ int foreground_drive(struct store *store, uint64_t run, const struct foreground 
 	}
 	stop(&session);
 	run_out(&session);
+	outbox_free(session.outbox);
 	if (session.engine != NULL)
 		engine_free(session.engine);
+	store_close(session.reader);
 	return session.status;
 }

@@ -69,6 +69,19 @@ libscheduler_a_SOURCES += \
 	scheduler/zones.c scheduler/zones.h
 EXTRA_DIST += scheduler/statements_due.def
 
+# --- who is told ---
+libscheduler_a_SOURCES += \
+	scheduler/core_notice.c \
+	scheduler/hook.c scheduler/hook.h \
+	scheduler/late.c scheduler/late.h \
+	scheduler/notice.c scheduler/notice.h \
+	scheduler/notice_format.c scheduler/notice_format.h \
+	scheduler/outbox.c scheduler/outbox.h \
+	scheduler/resend.c scheduler/resend.h \
+	scheduler/settings_notify.c scheduler/settings_notify.h \
+	scheduler/store_outbox.c scheduler/store_outbox.h \
+	scheduler/webhook.c scheduler/webhook.h
+
 # --- the command line ---
 bin_PROGRAMS += stoker
 stoker_SOURCES = scheduler/main.c
@@ -117,7 +130,7 @@ libscheduler_a_SOURCES += \
 EXTRA_DIST += scheduler/statements_limits.def
 dist_man_MANS += scheduler/stoker.1
 EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_queue.def \
-	scheduler/statements_view.def
+	scheduler/statements_view.def scheduler/statements_notify.def
 
 # The schema as C strings, for migrate.c.
 scheduler/schema_sql.inc: $(srcdir)/scheduler/schema.sql $(top_srcdir)/build-aux/embed.sh

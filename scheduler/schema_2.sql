@@ -105,3 +105,37 @@ CREATE TABLE dag_file (
 	seen_ms INTEGER NOT NULL            -- that it is so is known since then
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dag_file_name ON dag_file (name);
+
+-- What somebody is to be told, one row for each receiver; written with what it tells about, so it is neither lost nor
+-- told of anew after a crash. Whoever delivers holds it until claimed_ms, and says so again while that lasts.
+CREATE TABLE outbox (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	about TEXT NOT NULL,                -- what happened: the same thing is told to a receiver once
+	receiver TEXT NOT NULL,             -- JSON: notice_receiver_json
+	event TEXT NOT NULL,                -- succeeded failed canceled recovered late missed
+	dag TEXT NOT NULL,
+	run INTEGER NOT NULL DEFAULT 0,     -- 0: it is about none
+	body TEXT NOT NULL,                 -- JSON: notice_json
+	state TEXT NOT NULL DEFAULT 'open', -- open sent failed
+	attempts INTEGER NOT NULL DEFAULT 0,
+	created_ms INTEGER NOT NULL,
+	next_try_ms INTEGER NOT NULL,
+	claimed_ms INTEGER NOT NULL DEFAULT 0,
+	done_ms INTEGER NOT NULL DEFAULT 0,
+	error TEXT NOT NULL DEFAULT '',     -- of the last try
+	UNIQUE (about, receiver)
+) STRICT;
+CREATE INDEX outbox_open ON outbox (next_try_ms) WHERE state = 'open';
+CREATE INDEX outbox_receiver ON outbox (receiver, claimed_ms) WHERE state = 'open';
+CREATE INDEX outbox_run ON outbox (run) WHERE state = 'open';
+
+-- The days on which a DAG was late: it is noticed once.
+CREATE TABLE lateness (
+	dag INTEGER NOT NULL REFERENCES dag (id),
+	day TEXT NOT NULL,                  -- local: "2026-11-26"
+	at_ms INTEGER NOT NULL,
+	PRIMARY KEY (dag, day)
+) STRICT, WITHOUT ROWID;
+
+-- The run of a DAG that ended last: a success after a failure is told as such.
+CREATE INDEX run_dag_ended ON run (dag, ended_ms) WHERE state IN ('succeeded', 'failed');

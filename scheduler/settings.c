@@ -11,10 +11,13 @@
 #include "dag/naming.h"
 #include "dag/read.h"
 #include "dag/scalar.h"
+#include "dag/spec_notify.h"
 #include "dag/spec_schedule.h"
 #include "dag/spec_step.h"
+#include "dag/spec_webhook.h"
 #include "dag/value.h"
 #include "scheduler/settings_daemon.h"
+#include "scheduler/settings_notify.h"
 #include "scheduler/settings_pools.h"
 
 #define SECOND_MS INT64_C(1000)
@@ -200,11 +203,16 @@ static const struct field file_fields[] = {
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
 	  .max = 10000 },
 	{ "pools", settings_read_pools, AT(struct reading, settings), .example = "{gpu-jobs: 2, database: 1}" },
+	{ "notify", settings_notify_read, AT(struct reading, settings), .example = "{on: [failed, late], mail: ops@example.org}" },
+	{ "sendmail", settings_notify_read_sendmail, AT(struct reading, settings), .example = "/usr/sbin/sendmail" },
+	{ "mail_from", settings_notify_read_from, AT(struct reading, settings), .example = "stoker@example.org" },
+	{ "url", settings_notify_read_url, AT(struct reading, settings), .example = "https://stoker.example.org" },
 };
 
 static const struct field_level file_level = { "this file", file_fields, COUNT_OF(file_fields) };
-static const struct field_level *const levels[] = { &file_level, &worker_level, &spec_resources_level,
-						    &settings_pool_level };
+static const struct field_level *const levels[] = { &file_level,	       &worker_level,	   &spec_resources_level,
+						    &settings_pool_level, &spec_notify_level, &spec_webhook_level,
+						    &spec_secret_level };
 
 static void read_root(struct reading *reading, struct dag *holder, const struct document *document,
 		      struct diagnostics *diagnostics)

@@ -17,6 +17,7 @@
 #include "common/arena.h"
 #include "dag/diagnostic.h"
 #include "executor/ssh_target.h"
+#include "scheduler/notice.h"
 #include "scheduler/terms.h"
 
 struct settings_worker {
@@ -48,6 +49,7 @@ struct settings {
 	const struct settings_pool *pools;
 	size_t pools_count;
 	const char *timezone; /* of schedules that name none; NULL: this machine's */
+	struct notice_terms notices;
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */

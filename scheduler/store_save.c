@@ -1,6 +1,7 @@
 #include "scheduler/store_parts.h"
 
 #include "common/clock.h"
+#include "scheduler/store_outbox.h"
 
 static int save_run(struct store *store, const struct run_row *row, struct err *err)
 {
@@ -224,6 +225,9 @@ static int save(struct store *store, const struct action *action, struct err *er
 		return save_aside(store, action, err);
 	case SAVE_EVENT:
 		return store_save_event(store, action, err);
+	case SAVE_NOTICE:
+		return store_save_notice(store, action->notice.notice, action->notice.receiver, action->notice.on,
+					 err);
 	case SAVE_REQUEST_DONE:
 		return save_request_done(store, action, err);
 	default:
