@@ -74,6 +74,7 @@ libscheduler_a_SOURCES += \
 	scheduler/core_notice.c \
 	scheduler/hook.c scheduler/hook.h \
 	scheduler/late.c scheduler/late.h \
+	scheduler/libcurl.c scheduler/libcurl.h \
 	scheduler/notice.c scheduler/notice.h \
 	scheduler/notice_format.c scheduler/notice_format.h \
 	scheduler/outbox.c scheduler/outbox.h \
@@ -87,7 +88,7 @@ bin_PROGRAMS += stoker
 stoker_SOURCES = scheduler/main.c
 stoker_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 stoker_LDADD = libscheduler.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) $(JANSSON_LIBS) \
-	$(SSH_LIBS) $(CURL_LIBS)
+	$(SSH_LIBS)
 libscheduler_a_SOURCES += \
 	scheduler/command.c scheduler/command.h \
 	scheduler/command_checkpoints.c \

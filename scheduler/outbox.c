@@ -258,12 +258,12 @@ static void send_webhook(struct delivery *delivery)
 	size_t count = 0;
 	struct err err;
 
-	if (add_headers(delivery, body, headers, &count, &err) < 0) {
+	if (outbox->webhooks == NULL)
+		outbox->webhooks = webhooks_open(outbox->loop, &err);
+	if (outbox->webhooks == NULL || add_headers(delivery, body, headers, &count, &err) < 0) {
 		conclude(delivery, RESEND_LATER, "%s", err.text);
 		return;
 	}
-	if (outbox->webhooks == NULL)
-		outbox->webhooks = webhooks_open(outbox->loop);
 	webhook_post(outbox->webhooks, delivery->receiver.webhook, headers, count, body, on_answer, delivery);
 }
 

@@ -1,8 +1,11 @@
 #include "scheduler/resend.h"
 
-#include <curl/curl.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "common/calendar.h"
 
 enum { EXIT_CANNOT_EXECUTE = 126, EXIT_NO_SUCH_COMMAND = 127, MAIL_USAGE = 64, MAIL_DATA = 65, MAIL_NO_USER = 67,
        MAIL_NO_HOST = 68 };
@@ -47,10 +50,28 @@ int64_t resend_delay_ms(uint32_t tries, struct rng *rng)
 	return delay_ms - (int64_t)rng_below(rng, (uint64_t)delay_ms / 4 + 1);
 }
 
+/* "Sun, 06 Nov 1994 08:49:37 GMT": what everybody sends (RFC 9110, section 5.6.7); -1 for anything else. */
+static int64_t parse_date(const char *text)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	int day, year, hour, minute, second, used = 0;
+	char month[4];
+	const char *at;
+
+	if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month, &year, &hour, &minute,
+		   &second, &used) != 6 ||
+	    used == 0)
+		return -1;
+	at = strstr(months, month);
+	if (at == NULL || (at - months) % 3 != 0 || day < 1 || day > 31)
+		return -1;
+	return calendar_days(year, (int)(at - months) / 3 + 1, day) * CALENDAR_DAY_S + hour * 3600 + minute * 60 + second;
+}
+
 int64_t resend_asked_ms(const char *retry_after, int64_t now_wall_ms)
 {
 	int64_t asked_ms;
-	time_t date;
+	int64_t date_s;
 
 	while (*retry_after == ' ' || *retry_after == '\t')
 		retry_after++;
@@ -58,10 +79,10 @@ int64_t resend_asked_ms(const char *retry_after, int64_t now_wall_ms)
 		asked_ms = strtoll(retry_after, NULL, 10);
 		asked_ms = asked_ms > RESEND_MOST_MS / 1000 ? RESEND_MOST_MS : asked_ms * 1000;
 	} else {
-		date = curl_getdate(retry_after, NULL);
-		if (date < 0)
+		date_s = parse_date(retry_after);
+		if (date_s < 0)
 			return -1;
-		asked_ms = (int64_t)date * 1000 - now_wall_ms;
+		asked_ms = date_s * 1000 - now_wall_ms;
 	}
 	return asked_ms < 0 ? 0 : asked_ms > RESEND_MOST_MS ? RESEND_MOST_MS : asked_ms;
 }

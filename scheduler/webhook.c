@@ -1,6 +1,5 @@
 #include "scheduler/webhook.h"
 
-#include <curl/curl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,15 +8,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config.h"
+
 #include "common/clock.h"
 #include "common/list.h"
 #include "common/mem.h"
 #include "common/scope.h"
+#include "scheduler/libcurl.h"
 
 enum { ANSWER_BYTES_MAX = 1024 * 1024, HEADER_BYTES_MAX = 512 };
 
 struct webhooks {
 	uv_loop_t *loop;
+	const struct libcurl *curl;
 	CURLM *multi;
 	uv_timer_t timer;
 	struct list requests;
@@ -54,10 +57,8 @@ static void free_when_closed(struct webhooks *webhooks)
 {
 	if (!webhooks->closing || webhooks->open > 0)
 		return;
-	if (!webhooks->leaked) {
-		curl_multi_cleanup(webhooks->multi);
-		curl_global_cleanup();
-	}
+	if (!webhooks->leaked)
+		webhooks->curl->multi_cleanup(webhooks->multi);
 	free(webhooks);
 }
 
@@ -76,10 +77,12 @@ static void on_limit_closed(uv_handle_t *handle)
 
 static void drop(struct webhook *webhook)
 {
+	const struct libcurl *curl = webhook->webhooks->curl;
+
 	list_remove(&webhook->link);
-	curl_multi_remove_handle(webhook->webhooks->multi, webhook->easy);
-	curl_easy_cleanup(webhook->easy);
-	curl_slist_free_all(webhook->headers);
+	curl->multi_remove_handle(webhook->webhooks->multi, webhook->easy);
+	curl->easy_cleanup(webhook->easy);
+	curl->slist_free_all(webhook->headers);
 	webhook->easy = NULL;
 	uv_close((uv_handle_t *)&webhook->limit, on_limit_closed);
 }
@@ -114,15 +117,16 @@ static void on_limit(uv_timer_t *timer)
 
 static void on_finished(struct webhook *webhook, CURLcode code)
 {
+	const struct libcurl *curl = webhook->webhooks->curl;
 	long status = 0;
 
-	curl_easy_getinfo(webhook->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl->easy_getinfo(webhook->easy, CURLINFO_RESPONSE_CODE, &status);
 	/* A body that was cut short is no reason to send again what was accepted. */
 	if (status > 0 && (code == CURLE_OK || code == CURLE_WRITE_ERROR || code == CURLE_PARTIAL_FILE ||
 			   code == CURLE_RECV_ERROR))
 		tell(webhook, (int)status, "");
 	else
-		tell(webhook, 0, webhook->error[0] != '\0' ? webhook->error : curl_easy_strerror(code));
+		tell(webhook, 0, webhook->error[0] != '\0' ? webhook->error : curl->easy_strerror(code));
 	if (webhook->easy != NULL) /* whoever was told may have closed all */
 		drop(webhook);
 }
@@ -132,12 +136,12 @@ static void collect(struct webhooks *webhooks)
 	CURLMsg *message;
 	int left;
 
-	while (!webhooks->closing && (message = curl_multi_info_read(webhooks->multi, &left)) != NULL) {
+	while (!webhooks->closing && (message = webhooks->curl->multi_info_read(webhooks->multi, &left)) != NULL) {
 		char *webhook = NULL;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &webhook);
+		webhooks->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &webhook);
 		on_finished((struct webhook *)(void *)webhook, message->data.result);
 	}
 }
@@ -152,7 +156,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 		    ((events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0);
 	int running;
 
-	curl_multi_socket_action(webhooks->multi, watch->socket, flags, &running);
+	webhooks->curl->multi_socket_action(webhooks->multi, watch->socket, flags, &running);
 	collect(webhooks);
 }
 
@@ -175,7 +179,7 @@ static int on_interest(CURL *easy, curl_socket_t socket, int what, void *context
 	if (what == CURL_POLL_REMOVE) {
 		if (watch != NULL) {
 			uv_poll_stop(&watch->poll);
-			curl_multi_assign(webhooks->multi, socket, NULL);
+			webhooks->curl->multi_assign(webhooks->multi, socket, NULL);
 			uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
 		}
 		return 0;
@@ -190,7 +194,7 @@ static int on_interest(CURL *easy, curl_socket_t socket, int what, void *context
 			return -1;
 		}
 		webhooks->open++;
-		curl_multi_assign(webhooks->multi, socket, watch);
+		webhooks->curl->multi_assign(webhooks->multi, socket, watch);
 	}
 	uv_poll_start(&watch->poll,
 		      ((what & CURL_POLL_IN) != 0 ? UV_READABLE : 0) | ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0),
@@ -203,7 +207,7 @@ static void on_timer(uv_timer_t *timer)
 	struct webhooks *webhooks = timer->data;
 	int running;
 
-	curl_multi_socket_action(webhooks->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	webhooks->curl->multi_socket_action(webhooks->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	collect(webhooks);
 }
 
@@ -269,43 +273,44 @@ static curl_socket_t on_socket_wanted(void *context, curlsocktype purpose, struc
 	return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
 }
 
-static void set_protocols(CURL *easy)
+/* The newer way is known to the library at hand, or is not; the older one is deprecated in its header. */
+static void set_protocols(const struct libcurl *curl, CURL *easy)
 {
-#if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
+	enum { PROTOCOLS = 181, PROTOCOLS_STR = 10318, HTTP_AND_HTTPS = 3 };
+
+	if (curl->easy_setopt(easy, (CURLoption)PROTOCOLS_STR, "http,https") != CURLE_OK)
+		curl->easy_setopt(easy, (CURLoption)PROTOCOLS, (long)HTTP_AND_HTTPS);
 }
 
 /* No time limit of its own: see webhook.h. */
 static CURL *make_easy(struct webhook *webhook, const char *url, const char *body)
 {
-	CURL *easy = curl_easy_init();
+	const struct libcurl *curl = webhook->webhooks->curl;
+	CURL *easy = curl->easy_init();
 
 	if (easy == NULL)
 		abort(); /* out of memory */
-	set_protocols(easy);
-	curl_easy_setopt(easy, CURLOPT_URL, url);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, webhook);
-	curl_easy_setopt(easy, CURLOPT_POST, 1L);
-	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
-	curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, webhook->headers);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "stoker");
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, webhook->error);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, webhook);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, webhook);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket_wanted);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, webhook);
+	set_protocols(curl, easy);
+	curl->easy_setopt(easy, CURLOPT_URL, url);
+	curl->easy_setopt(easy, CURLOPT_PRIVATE, webhook);
+	curl->easy_setopt(easy, CURLOPT_POST, 1L);
+	curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+	curl->easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body);
+	curl->easy_setopt(easy, CURLOPT_HTTPHEADER, webhook->headers);
+	curl->easy_setopt(easy, CURLOPT_USERAGENT, "stoker/" PACKAGE_VERSION);
+	curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl->easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	curl->easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+	curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, webhook->error);
+	curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl->easy_setopt(easy, CURLOPT_WRITEDATA, webhook);
+	curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl->easy_setopt(easy, CURLOPT_HEADERDATA, webhook);
+	curl->easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket_wanted);
+	curl->easy_setopt(easy, CURLOPT_OPENSOCKETDATA, webhook);
 	return easy;
 }
 
@@ -322,37 +327,43 @@ static void on_timer_closed(uv_handle_t *handle)
 /* One that still looks for its name is not waited for: it is left to the end of the process. */
 static void let_go(struct webhook *webhook)
 {
+	enum { QUICK_EXIT = 322 };
+	const struct libcurl *curl = webhook->webhooks->curl;
+
 	if (webhook->resolved) {
 		drop(webhook);
 		return;
 	}
-#if LIBCURL_VERSION_NUM >= 0x075700
-	curl_easy_setopt(webhook->easy, CURLOPT_QUICK_EXIT, 1L);
-	drop(webhook);
-#else
-	webhook->webhooks->leaked = true;
+	if (curl->easy_setopt(webhook->easy, (CURLoption)QUICK_EXIT, 1L) == CURLE_OK) {
+		drop(webhook);
+		return;
+	}
+	webhook->webhooks->leaked = true; /* a library from before 7.87 */
 	list_remove(&webhook->link);
 	uv_close((uv_handle_t *)&webhook->limit, on_limit_closed);
-#endif
 }
 
-struct webhooks *webhooks_open(uv_loop_t *loop)
+struct webhooks *webhooks_open(uv_loop_t *loop, struct err *err)
 {
-	struct webhooks *webhooks = mem_zalloc(sizeof *webhooks);
+	const struct libcurl *curl = libcurl_load(err);
+	struct webhooks *webhooks;
 
-	curl_global_init(CURL_GLOBAL_DEFAULT);
+	if (curl == NULL)
+		return NULL;
+	webhooks = mem_zalloc(sizeof *webhooks);
 	webhooks->loop = loop;
-	webhooks->multi = curl_multi_init();
+	webhooks->curl = curl;
+	webhooks->multi = curl->multi_init();
 	if (webhooks->multi == NULL)
 		abort(); /* out of memory */
 	list_init(&webhooks->requests);
 	uv_timer_init(loop, &webhooks->timer);
 	webhooks->timer.data = webhooks;
 	webhooks->open = 1;
-	curl_multi_setopt(webhooks->multi, CURLMOPT_SOCKETFUNCTION, on_interest);
-	curl_multi_setopt(webhooks->multi, CURLMOPT_SOCKETDATA, webhooks);
-	curl_multi_setopt(webhooks->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
-	curl_multi_setopt(webhooks->multi, CURLMOPT_TIMERDATA, webhooks);
+	curl->multi_setopt(webhooks->multi, CURLMOPT_SOCKETFUNCTION, on_interest);
+	curl->multi_setopt(webhooks->multi, CURLMOPT_SOCKETDATA, webhooks);
+	curl->multi_setopt(webhooks->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted);
+	curl->multi_setopt(webhooks->multi, CURLMOPT_TIMERDATA, webhooks);
 	return webhooks;
 }
 
@@ -366,15 +377,15 @@ struct webhook *webhook_post(struct webhooks *webhooks, const char *url, const c
 	webhook->done = done;
 	webhook->context = context;
 	for (size_t i = 0; i < headers_count; i++)
-		webhook->headers = curl_slist_append(webhook->headers, headers[i]);
-	webhook->headers = curl_slist_append(webhook->headers, "Expect:"); /* no asking whether a body may come */
+		webhook->headers = webhooks->curl->slist_append(webhook->headers, headers[i]);
+	webhook->headers = webhooks->curl->slist_append(webhook->headers, "Expect:"); /* no asking whether a body may come */
 	webhook->easy = make_easy(webhook, url, body);
 	uv_timer_init(webhooks->loop, &webhook->limit);
 	webhook->limit.data = webhook;
 	webhooks->open++;
 	uv_timer_start(&webhook->limit, on_limit, WEBHOOK_LIMIT_MS, 0);
 	list_append(&webhooks->requests, &webhook->link);
-	curl_multi_add_handle(webhooks->multi, webhook->easy);
+	webhooks->curl->multi_add_handle(webhooks->multi, webhook->easy);
 	return webhook;
 }
 

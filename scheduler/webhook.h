@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "common/err.h"
+
 enum { WEBHOOK_LIMIT_MS = 20 * 1000, WEBHOOK_SAID_BYTES_MAX = 2048 };
 
 struct webhook_answer {
@@ -29,7 +31,8 @@ struct webhook_answer {
 struct webhooks;
 struct webhook;
 
-struct webhooks *webhooks_open(uv_loop_t *loop);
+/* ERR_NOT_FOUND: there is no libcurl. */
+struct webhooks *webhooks_open(uv_loop_t *loop, struct err *err);
 
 /* `headers`: "Name: value". All texts are copied. */
 struct webhook *webhook_post(struct webhooks *webhooks, const char *url, const char *const *headers, size_t headers_count,
