@@ -10,6 +10,7 @@ include tests/unit/view.mk
 include tests/unit/daemon.mk
 include tests/unit/due.mk
 include tests/unit/limits.mk
+include tests/unit/notify.mk
 include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/e2e/local.mk

@@ -811,13 +811,16 @@ static void put_needs(struct sim *sim, struct buf *text, size_t step)
 }
 
 /* A DAG of a few steps, as text: the parser is real too. */
-static char *make_dag(struct sim *sim, size_t steps)
+static char *make_dag(struct sim *sim, size_t index, size_t steps)
 {
 	struct rng *rng = world_rng(sim->world);
 	struct buf text = { 0 };
 
-	buf_printf(&text, "name: sim\nconcurrency: %d\npriority: %d\nsteps:\n", 1 + (int)rng_below(rng, 4),
-		   (int)rng_below(rng, 3));
+	buf_printf(&text,
+		   "name: sim%" PRIu64 "-%zu\n"
+		   "notify: [{on: [succeeded, failed, canceled], run: tell}, {on: recovered, mail: ops}]\n"
+		   "concurrency: %d\npriority: %d\nsteps:\n",
+		   sim->seed, index, 1 + (int)rng_below(rng, 4), (int)rng_below(rng, 3));
 	for (size_t i = 0; i < steps; i++) {
 		put_needs(sim, &text, i);
 		if (chance(sim, 60))
@@ -849,7 +852,7 @@ static void remember_steps(struct sim_run *run, const struct dag *dag)
 
 static void create_run(struct sim *sim, struct sim_run *run, size_t steps)
 {
-	autofree char *text = make_dag(sim, steps);
+	autofree char *text = make_dag(sim, (size_t)(run - sim->runs), steps);
 	struct diagnostics diagnostics;
 	struct store_new_run new_run = { .params = "{}", .trigger = "manual", .actor = "sim", .origin = "sim",
 					 .wall_ms = WALL_BASE };
@@ -892,8 +895,40 @@ static void create_runs(struct sim *sim)
 	}
 }
 
+/* Whatever died when: each end of the run is told once, each first success after a failure too. */
+static void check_told(struct sim *sim, const struct sim_run *run)
+{
+	const struct attempt_id id = { .run = run->id };
+	int ends = query_int(sim,
+			     "SELECT count(*) FROM event WHERE run = ?1"
+			     " AND kind IN ('run.succeeded', 'run.failed', 'run.canceled')",
+			     &id);
+	int told = query_int(sim,
+			     "SELECT count(*) FROM outbox WHERE run = ?1 AND state = 'open'"
+			     " AND receiver LIKE '%tell%'",
+			     &id);
+	int state = query_int(sim,
+			      "SELECT count(*) FROM run JOIN (SELECT * FROM outbox WHERE run = ?1 AND state = 'open'"
+			      " AND receiver LIKE '%tell%' ORDER BY id DESC LIMIT 1) AS last"
+			      " ON last.event = run.state WHERE run.id = ?1",
+			      &id);
+	int recoveries = query_int(sim,
+				   "SELECT count(*) FROM (SELECT kind, lag(kind) OVER (ORDER BY id) AS before FROM event"
+				   " WHERE run = ?1 AND kind IN ('run.succeeded', 'run.failed'))"
+				   " WHERE kind = 'run.succeeded' AND before = 'run.failed'",
+				   &id);
+	int recovered = query_int(sim,
+				  "SELECT count(*) FROM outbox WHERE run = ?1 AND state = 'open' AND event = 'recovered'", &id);
+
+	if (told != ends || state != 1)
+		fail(sim, "the run ended %d times, %d of them are told", ends, told);
+	if (recovered != recoveries)
+		fail(sim, "the run recovered %d times, %d of them are told", recoveries, recovered);
+}
+
 static void check_end(struct sim *sim, const struct sim_run *run)
 {
+	check_told(sim, run);
 	if (world_alive(sim->world, run->id) > 0)
 		fail(sim, "the run has ended and %zu of its steps are alive", world_alive(sim->world, run->id));
 	for (size_t i = 0; i < run->steps; i++)

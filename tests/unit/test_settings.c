@@ -197,6 +197,44 @@ static void a_named_file_must_be_there(void **state)
 	assert_int_equal(diagnostics.errors, 1);
 }
 
+static void who_is_told_is_read_as_in_a_dag(void **state)
+{
+	const struct notice_terms *terms;
+
+	(void)state;
+	assert_int_equal(load("notify:\n"
+			      "  - {on: [failed, missed], mail: ops@example.org}\n"
+			      "  - {on: recovered, webhook: {url: 'https://x.example', format: slack}}\n"
+			      "sendmail: /opt/sendmail\n"
+			      "mail_from: stoker@example.org\n"
+			      "url: https://stoker.example.org//\n"),
+			 0);
+	terms = &settings->notices;
+	assert_int_equal(terms->receivers_count, 2);
+	assert_int_equal(terms->receivers[0].on, DAG_ON_FAILED | DAG_ON_MISSED);
+	assert_string_equal(terms->receivers[1].webhook, "https://x.example");
+	assert_string_equal(terms->dir, "/tmp");
+	assert_string_equal(terms->sendmail, "/opt/sendmail");
+	assert_string_equal(terms->mail_from, "stoker@example.org");
+	assert_string_equal(terms->page, "https://stoker.example.org");
+}
+
+static void mistakes_about_notices_are_told_at_their_place(void **state)
+{
+	(void)state;
+	assert_refused("notify:\n  - {on: failed}\n", 2, 5, "'notify' needs one of 'webhook', 'run' and 'mail'");
+	diagnostics_fini(&diagnostics);
+	diagnostics_init(&diagnostics);
+	assert_refused("sendmail: sendmail\n", 1, 11,
+		       "'sendmail' must be the absolute path of a program, found 'sendmail'");
+	diagnostics_fini(&diagnostics);
+	diagnostics_init(&diagnostics);
+	assert_refused("mail_from: 'Stoker <s@x>'\n", 1, 12, "'Stoker <s@x>' is no address of mail");
+	diagnostics_fini(&diagnostics);
+	diagnostics_init(&diagnostics);
+	assert_refused("url: stoker.lan\n", 1, 6, "'url' must be a URL with http or https, found 'stoker.lan'");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -215,6 +253,8 @@ int main(void)
 		TEST(an_unknown_key_of_a_pool_is_told),
 		TEST(pools_are_a_map),
 		TEST(a_named_file_must_be_there),
+		TEST(who_is_told_is_read_as_in_a_dag),
+		TEST(mistakes_about_notices_are_told_at_their_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
