@@ -167,7 +167,7 @@ static void check_relations(struct spec *spec)
 {
 	struct dag *dag = spec->dag;
 
-	if (spec->expect_by != NULL && dag->schedules == NULL && dag->after == NULL)
+	if (spec->expect_by != NULL && dag->schedules == NULL)
 		field_warning(spec, spec->expect_by,
 			      "'expect_by' has no effect on a DAG that has no 'schedule'");
 	for (size_t i = 0; i < dag->params_count && dag->schedules_count > 0; i++) {

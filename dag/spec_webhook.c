@@ -154,6 +154,8 @@ static bool check_text(struct spec *spec, const struct node *key, const struct n
 {
 	if (!value_is_text(spec, "headers", value, "a text, {env: NAME} or {file: PATH}", NULL))
 		return false;
+	if (!value_has_no_reference(spec, "headers", value))
+		return false;
 	if (value->count > HEADER_BYTES_MAX) {
 		field_error(spec, value, "header '%.60s' is longer than %d bytes", key->text, HEADER_BYTES_MAX);
 		return false;

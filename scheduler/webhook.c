@@ -107,10 +107,13 @@ static void on_limit(uv_timer_t *timer)
 {
 	struct webhook *webhook = timer->data;
 	char trouble[128], span[CLOCK_SPAN_BYTES];
+	long status = 0;
 
+	/* One that has answered and does not come to its end has answered. */
+	webhook->webhooks->curl->easy_getinfo(webhook->easy, CURLINFO_RESPONSE_CODE, &status);
 	snprintf(trouble, sizeof trouble, "%s within %s",
 		 webhook->resolved ? "no answer" : "the name of its host was not found", clock_span(WEBHOOK_LIMIT_MS, span));
-	tell(webhook, 0, trouble);
+	tell(webhook, (int)status, status > 0 ? "" : trouble);
 	if (webhook->resolved && webhook->easy != NULL)
 		drop(webhook);
 }
