@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/scope.h"
-#include "dag/utf8.h"
+#include "common/utf8.h"
 #include "scheduler/view.h"
 #include "scheduler/view_rows.h"
 
