@@ -311,6 +311,7 @@ struct worker {
 	size_t devices_count;
 	struct list live;
 	const struct task *kept_for; /* for this pass: who has waited so long that room is kept for it */
+	bool full;                   /* for this pass: all its slots were found taken */
 	const char *trouble; /* why it is not up; "" */
 	int64_t down_ms;
 	int64_t down_wall_ms;

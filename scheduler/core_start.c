@@ -119,7 +119,16 @@ static void keep_all(struct core *core, struct task *task, struct pool *pool, bo
 		pool->held++;
 }
 
-/* What it got is free again when it could not be sent off: the pools that were full may not be. */
+/* Within a pass only starts happen, so what was found full once is full until its end. */
+static void forget_full(struct core *core)
+{
+	for (size_t i = 0; i < core->pools_count; i++)
+		core->pools[i]->full = false;
+	for (size_t i = 0; i < core->workers_count; i++)
+		core->workers[i]->full = false;
+}
+
+/* What it got is free again when it could not be sent off. */
 static void start_and_look(struct core *core, const struct candidate *candidate, struct worker *worker,
 			   struct actions *out)
 {
@@ -128,8 +137,8 @@ static void start_and_look(struct core *core, const struct candidate *candidate,
 	if (candidate->class != NULL)
 		candidate->class->started_ms = core->now_ms;
 	start_task(core, task, worker, out);
-	for (size_t i = 0; task->live == NULL && i < core->pools_count; i++)
-		core->pools[i]->full = false;
+	if (task->live == NULL)
+		forget_full(core);
 }
 
 /* False when it has to wait, and with it all that ask for the same. */
@@ -161,12 +170,13 @@ static bool try_to_start(struct core *core, const struct candidate *candidate, s
 
 static void begin_pass(struct core *core)
 {
-	pool_begin_pass(core);
+	for (size_t i = 0; i < core->pools_count; i++)
+		core->pools[i]->held = 0;
+	forget_full(core);
 	for (size_t i = 0; i < core->runs_count; i++)
 		core->runs[i]->held = 0;
 	for (size_t i = 0; i < core->workers_count; i++)
 		core->workers[i]->kept_for = NULL;
-	core_queue_fill(core);
 }
 
 void core_start_ready(struct core *core, struct actions *out)
@@ -174,6 +184,9 @@ void core_start_ready(struct core *core, struct actions *out)
 	struct candidate next;
 
 	begin_pass(core);
+	if (placement_all_full(core))
+		return;
+	core_queue_fill(core);
 	while (core_queue_take(core, &next)) {
 		if (try_to_start(core, &next, out) && next.class != NULL && !list_empty(&next.class->ready))
 			core_queue_put(core, list_entry(next.class->ready.next, struct task, link), next.class);

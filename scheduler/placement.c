@@ -86,15 +86,19 @@ static bool leaves_enough(const struct dag_resources *free, const struct dag_res
 	       (want->gpus == 0 || other->gpus == 0 || free->gpus - want->gpus >= other->gpus);
 }
 
-static bool has_slot(const struct worker *worker, const struct task *task)
+static bool has_slot(struct worker *worker, const struct task *task)
 {
-	size_t slots = (size_t)worker->terms.slots;
-	size_t kept = worker->kept_for != NULL && worker->kept_for != task;
+	size_t slots = (size_t)worker->terms.slots, live;
+	bool kept = worker->kept_for != NULL && worker->kept_for != task;
 
-	return slots == 0 || count_live(worker, slots) + kept < slots;
+	if (slots == 0 || worker->full)
+		return slots == 0;
+	live = count_live(worker, slots);
+	worker->full = live >= slots;
+	return live + kept < slots;
 }
 
-static bool has_room(const struct worker *worker, const struct task *task)
+static bool has_room(struct worker *worker, const struct task *task)
 {
 	const struct dag_resources *want = &task->step->resources;
 	struct dag_resources free;
@@ -204,6 +208,23 @@ struct worker *placement_choose(const struct core *core, const struct task *task
 		}
 	}
 	return best;
+}
+
+bool placement_all_full(const struct core *core)
+{
+	size_t full = 0;
+
+	for (size_t i = 0; i < core->workers_count; i++) {
+		const struct worker *worker = core->workers[i];
+		size_t slots = (size_t)worker->terms.slots;
+
+		if (!worker->up || !starts_things(core, worker))
+			continue;
+		if (slots == 0 || count_live(worker, slots) < slots)
+			return false;
+		full++;
+	}
+	return full > 0;
 }
 
 void placement_keep(struct core *core, struct task *task)

@@ -20,6 +20,9 @@
  */
 struct worker *placement_choose(const struct core *core, const struct task *task);
 
+/* True when workers could start something, and all their slots are taken: then no task need be looked at. */
+bool placement_all_full(const struct core *core);
+
 /*
  * Keeps a worker for the rest of this pass for a task that has no room on any: the one that was kept for it
  * before, so that it empties, else the one with the least to do.

@@ -41,11 +41,3 @@ bool pool_has_slot(const struct core *core, struct pool *pool)
 		pool->full = !pool->known || pool_used(core, pool) + pool->held >= pool->slots;
 	return !pool->full;
 }
-
-void pool_begin_pass(struct core *core)
-{
-	for (size_t i = 0; i < core->pools_count; i++) {
-		core->pools[i]->held = 0;
-		core->pools[i]->full = false;
-	}
-}

@@ -32,7 +32,4 @@ int pool_used(const struct core *core, const struct pool *pool);
 /* True when one more may start; NULL is no pool and no limit. */
 bool pool_has_slot(const struct core *core, struct pool *pool);
 
-/* Before each pass: nothing is held, nothing known to be full. */
-void pool_begin_pass(struct core *core);
-
 #endif
