@@ -197,7 +197,7 @@ static int read_item(struct reading *reading)
 			to = take_value(reading);
 			if (to < 0)
 				return refuse_value(reading, to_at);
-			if (reading->field == WEEKDAY && to == 0)
+			if (reading->field == WEEKDAY && to == 0 && from > 0)
 				to = 7; /* fri-sun, 5-0 */
 		}
 		if (to < from) {

@@ -71,6 +71,9 @@ static void sunday_is_0_and_7_and_names_have_no_case(void **state)
 	assert_int_equal(parsed("0 0 * * SUN").weekdays, 1);
 	assert_int_equal(parsed("0 0 * * sat-sun").weekdays, 1 << 6 | 1);
 	assert_int_equal(parsed("0 0 * * 5-7").weekdays, 1 << 5 | 1 << 6 | 1);
+	assert_int_equal(parsed("0 0 * * 5-0").weekdays, 1 << 5 | 1 << 6 | 1);
+	assert_int_equal(parsed("0 0 * * 0-0").weekdays, 1);
+	assert_int_equal(parsed("0 0 * * sun-sun").weekdays, 1);
 	assert_int_equal(parsed("0 0 * Feb Mon").months, 1 << 2);
 }
 
