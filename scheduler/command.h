@@ -121,6 +121,8 @@ extern const struct command command_runs;
 extern const struct command command_serve;
 extern const struct command command_status;
 extern const struct command command_unpause;
+extern const struct command command_token;
+extern const struct command command_trigger;
 extern const struct command command_validate;
 extern const struct command command_why;
 extern const struct command command_workers;

@@ -1,27 +1,18 @@
 /*
- * follow.h - shows the progress of a run that another process drives, as `stoker run` shows its own
+ * follow.h - a run that the daemon drives, told line by line: for trigger, and for run when a daemon is up
  *
- * Read from the database, which is on this machine: whatever it shows is on disk. Ends when the run has ended, or when
- * nobody is there any more to drive it.
+ * States go to stderr as `stoker run` tells them, what the steps print goes to stdout, each line behind the name of its
+ * step. Asks the daemon again and again, more seldom the longer its answers take; what was missed by a daemon that was
+ * started again meanwhile comes then.
  */
 #ifndef SCHEDULER_FOLLOW_H
 #define SCHEDULER_FOLLOW_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-#include "common/err.h"
-#include "scheduler/store.h"
+struct client;
 
-enum { FOLLOW_LOOK_MS = 50 };
-
-struct follow {
-	/* Ctrl-C: asks that the run be canceled; a second one without grace. A third one leaves. NULL: the first leaves. */
-	int (*cancel)(void *context, bool now, struct err *err);
-	void *context;
-};
-
-/* `store` is a reader's. Returns the exit status: that of the run. */
-int follow_run(struct store *store, uint64_t run, const struct follow *how);
+/* Until it has ended: the exit status that stands for how. `quiet`: nothing is told but what goes wrong. */
+int follow_run(struct client **client, const char *run, bool quiet);
 
 #endif

@@ -17,7 +17,7 @@ static const struct {
 	SYMBOL(easy_getinfo),	   SYMBOL(easy_strerror),	SYMBOL(multi_init),	     SYMBOL(multi_cleanup),
 	SYMBOL(multi_setopt),	   SYMBOL(multi_add_handle),	SYMBOL(multi_remove_handle), SYMBOL(multi_socket_action),
 	SYMBOL(multi_assign),	   SYMBOL(multi_info_read),	SYMBOL(slist_append),	     SYMBOL(slist_free_all),
-	SYMBOL(version_info),
+	SYMBOL(version_info),	   SYMBOL(easy_perform),	SYMBOL(easy_reset),
 };
 
 /* The flavours differ in who does the TLS; the name of the file ends in the version of the interface. */

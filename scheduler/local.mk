@@ -11,7 +11,7 @@ libscheduler_a_SOURCES = \
 	scheduler/desk_dag.c \
 	scheduler/desk_run.c \
 	scheduler/desk_trigger.c \
-	scheduler/follow.c scheduler/follow.h \
+	scheduler/onlooker.c scheduler/onlooker.h \
 	scheduler/trigger.c scheduler/trigger.h \
 	scheduler/attempt.c scheduler/attempt.h \
 	scheduler/checkpoint.c scheduler/checkpoint.h \
@@ -42,6 +42,7 @@ libscheduler_a_SOURCES = \
 	scheduler/retry.c scheduler/retry.h \
 	scheduler/run.c scheduler/run.h \
 	scheduler/settings.c scheduler/settings.h \
+	scheduler/settings_web.c scheduler/settings_web.h \
 	scheduler/settings_daemon.c scheduler/settings_daemon.h \
 	scheduler/run_rows.c \
 	scheduler/source.c scheduler/source.h \
@@ -87,8 +88,8 @@ libscheduler_a_SOURCES += \
 bin_PROGRAMS += stoker
 stoker_SOURCES = scheduler/main.c
 stoker_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
-stoker_LDADD = libscheduler.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) $(JANSSON_LIBS) \
-	$(SSH_LIBS)
+stoker_LDADD = libscheduler.a libweb.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) \
+	$(JANSSON_LIBS) $(SSH_LIBS) $(MHD_LIBS) $(ZLIB_LIBS)
 libscheduler_a_SOURCES += \
 	scheduler/command.c scheduler/command.h \
 	scheduler/command_checkpoints.c \
@@ -130,6 +131,22 @@ libscheduler_a_SOURCES += \
 	scheduler/why_ready.c
 EXTRA_DIST += scheduler/statements_limits.def
 dist_man_MANS += scheduler/stoker.1
+
+# --- the page, the API, and the command line's side of it ---
+libscheduler_a_SOURCES += \
+	scheduler/client.c scheduler/client.h \
+	scheduler/command_token.c \
+	scheduler/command_trigger.c \
+	scheduler/control.c scheduler/control.h scheduler/control_parts.h \
+	scheduler/control_dags.c \
+	scheduler/control_metrics.c \
+	scheduler/follow.c scheduler/follow.h \
+	scheduler/histogram.c scheduler/histogram.h \
+	scheduler/libcurl.c scheduler/libcurl.h \
+	scheduler/token.c scheduler/token.h \
+	scheduler/view_dags.c scheduler/view_dags.h \
+	scheduler/view_metrics.c
+EXTRA_DIST += scheduler/statements_web.def
 EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_queue.def \
 	scheduler/statements_view.def scheduler/statements_notify.def
 

@@ -14,6 +14,7 @@ static const struct command *const commands[] = {
 	&command_validate,
 	&command_run,
 	&command_serve,
+	&command_trigger,
 	&command_list,
 	&command_next,
 	&command_status,
@@ -29,6 +30,7 @@ static const struct command *const commands[] = {
 	&command_events,
 	&command_workers,
 	&command_pools,
+	&command_token,
 };
 
 static void print_help(FILE *out)

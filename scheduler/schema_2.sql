@@ -139,3 +139,17 @@ CREATE TABLE lateness (
 
 -- The run of a DAG that ended last: a success after a failure is told as such.
 CREATE INDEX run_dag_ended ON run (dag, ended_ms) WHERE state IN ('succeeded', 'failed');
+
+-- What lets somebody use the API from elsewhere. Of a token only its SHA-256 is kept, so a copy of this file opens no
+-- door; as a token is 256 random bits, nobody finds it by trying, and a slow hash would protect nothing more.
+CREATE TABLE token (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	digest TEXT NOT NULL UNIQUE,        -- SHA-256, hexadecimal
+	name TEXT NOT NULL,                 -- for people; among those in force there is one of each name
+	role TEXT NOT NULL,                 -- viewer operator admin
+	created_ms INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	expires_ms INTEGER NOT NULL DEFAULT 0, -- 0: never
+	revoked_ms INTEGER NOT NULL DEFAULT 0  -- 0: it is in force
+) STRICT;
+CREATE UNIQUE INDEX token_live ON token (name) WHERE revoked_ms = 0;

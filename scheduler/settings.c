@@ -19,6 +19,7 @@
 #include "scheduler/settings_daemon.h"
 #include "scheduler/settings_notify.h"
 #include "scheduler/settings_pools.h"
+#include "scheduler/settings_web.h"
 
 #define SECOND_MS INT64_C(1000)
 
@@ -202,6 +203,7 @@ static const struct field file_fields[] = {
 	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
 	  .max = 10000 },
+	{ "web", settings_read_web, AT(struct reading, settings), .example = "{listen: [\"127.0.0.1:8765\"]}" },
 	{ "pools", settings_read_pools, AT(struct reading, settings), .example = "{gpu-jobs: 2, database: 1}" },
 	{ "notify", settings_notify_read, AT(struct reading, settings), .example = "{on: [failed, late], mail: ops@example.org}" },
 	{ "sendmail", settings_notify_read_sendmail, AT(struct reading, settings), .example = "/usr/sbin/sendmail" },
@@ -210,9 +212,11 @@ static const struct field file_fields[] = {
 };
 
 static const struct field_level file_level = { "this file", file_fields, COUNT_OF(file_fields) };
-static const struct field_level *const levels[] = { &file_level,	       &worker_level,	   &spec_resources_level,
-						    &settings_pool_level, &spec_notify_level, &spec_webhook_level,
-						    &spec_secret_level };
+static const struct field_level *const levels[] = {
+	&file_level,	    &worker_level,	&spec_resources_level,	 &settings_pool_level,
+	&spec_notify_level, &spec_webhook_level, &spec_secret_level,	 &settings_web_level,
+	&settings_web_tls_level, &settings_web_shared_level,
+};
 
 static void read_root(struct reading *reading, struct dag *holder, const struct document *document,
 		      struct diagnostics *diagnostics)
@@ -343,6 +347,7 @@ int settings_load(const char *named, struct settings **settings_out, struct diag
 	add_local(&reading);
 	settings_place_dags(settings);
 	settings->timezone = reading.timezone;
+	settings_place_web(settings);
 	expand_paths(settings);
 	*settings_out = take(settings);
 	return 0;

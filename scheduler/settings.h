@@ -40,6 +40,19 @@ struct settings_pool {
 	const char *description; /* NULL: none */
 };
 
+/* The page and the API: settings_web.h. */
+struct settings_web {
+	bool off; /* the control socket only */
+	bool listen_given;
+	const char **listen;
+	size_t listen_count;
+	const char **hosts;
+	size_t hosts_count;
+	const char *certificate_path, *key_path; /* NULL: without TLS */
+	bool behind_proxy;
+	const char *shared_path, *shared_group; /* NULL: there is no shared socket */
+};
+
 struct settings {
 	struct arena arena;
 	const char *path; /* NULL: there is no file */
@@ -50,6 +63,7 @@ struct settings {
 	size_t pools_count;
 	const char *timezone; /* of schedules that name none; NULL: this machine's */
 	struct notice_terms notices;
+	struct settings_web web;
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */

@@ -430,6 +430,57 @@ static int set_names(struct store *store, uint64_t run, uint32_t step, json_t *a
 	return 0;
 }
 
+/* Rows that belong to this task, bound by run and step. */
+static int read_of_task(struct store *store, enum store_statement which, uint64_t run, uint32_t step, json_t *task,
+			void (*add)(json_t *task, sqlite3_stmt *stmt), struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, which);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)run);
+	sqlite3_bind_int64(stmt, 2, step);
+	while ((rc = view_next(store, stmt, err)) == 1)
+		add(task, stmt);
+	return rc;
+}
+
+static int read_task(struct store *store, uint64_t run, uint32_t step, const struct dag *dag, json_t *answer,
+		     struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_web_task);
+	autojson json_t *task = NULL;
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)run);
+	sqlite3_bind_int64(stmt, 2, step);
+	rc = view_next(store, stmt, err);
+	if (rc != 1)
+		return rc < 0 ? rc : err_set(err, ERR_NOT_FOUND, "the run has no task %" PRIu32, step);
+	task = task_object(stmt, dag);
+	sqlite3_reset(stmt);
+	json_object_update(answer, task);
+	rc = read_of_task(store, STMT_web_task_attempts, run, step, answer, add_attempt, err);
+	return rc < 0 ? rc : read_of_task(store, STMT_web_task_outputs, run, step, answer, add_output, err);
+}
+
+int view_task(struct store *store, uint64_t run, uint32_t step, json_t **out, struct err *err)
+{
+	autojson json_t *answer = json_object();
+	autodag struct dag *dag = NULL;
+	int rc = view_begin(store, err);
+
+	if (rc == 0)
+		rc = set_names(store, run, step, answer, err);
+	if (rc == 0)
+		rc = read_dag(store, run, &dag, err);
+	if (rc == 0)
+		rc = read_task(store, run, step, dag, answer, err);
+	view_end(store);
+	if (rc == 0)
+		*out = take(answer);
+	return rc;
+}
+
 static json_t *checkpoint_object(sqlite3_stmt *stmt)
 {
 	json_t *checkpoint = json_object();

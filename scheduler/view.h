@@ -70,6 +70,9 @@ int view_run(struct store *store, uint64_t run, json_t **out, struct err *err);
 /* The same without its tasks: whether it goes on, and who drives it. */
 int view_run_alone(struct store *store, uint64_t run, json_t **out, struct err *err);
 
+/* One task as in view_run, and its "run". */
+int view_task(struct store *store, uint64_t run, uint32_t step, json_t **out, struct err *err);
+
 /*
  * {"run":..., "task":..., "checkpoints":[{"seq":1, "name":"epoch-0001.npz", "step":1 or null, "bytes":...,
  *  "digest":..., "format":"file", "attempt":1, "state":"good", "deaths":0, "created":..., "message":""}]}, in the

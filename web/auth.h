@@ -3,7 +3,7 @@
  *
  * What a request is judged by:
  *   - over the control socket, the kernel's word (SO_PEERCRED): the owner of the server and root may everything,
- *     members of the control group are operators, everybody else is refused;
+ *     over the shared one members of its group are operators, everybody else is refused;
  *   - `Authorization: Bearer stoker_...`: a token, looked up by its SHA-256. (A token is 256 random bits, so nobody
  *     guesses it, and a slow hash would protect nothing; it is hashed so that a copy of the database opens no door.)
  *   - a session's cookie, which a browser got for a token. Sessions live in memory, point to their token, and are

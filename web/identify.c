@@ -190,8 +190,8 @@ void identify_peer(struct connection *connection)
 	snprintf(connection->address, sizeof connection->address, "uid %lu", (unsigned long)peer.uid);
 	if (peer.uid == geteuid() || peer.uid == 0)
 		connection->role = WEB_ADMIN;
-	else if (web->has_control_group &&
-		 (peer.gid == web->control_gid || is_in_group(connection->fd, web->control_gid)))
+	else if (connection->listener->shared &&
+		 (peer.gid == web->shared_gid || is_in_group(connection->fd, web->shared_gid)))
 		connection->role = WEB_OPERATOR;
 }
 
@@ -203,8 +203,8 @@ static int identify_local(struct exchange *exchange)
 	if (connection->role == WEB_NOBODY) {
 		name_user(web_of(exchange), geteuid(), owner);
 		snprintf(text, sizeof text,
-			 "this stoker belongs to %s, and %s is not allowed to use it; whoever may is told by"
-			 " 'control_group' in stoker.yaml",
+			 "this stoker belongs to %s, and %s is not allowed to use it; others may over a socket of"
+			 " their own: 'shared' below 'web' in stoker.yaml",
 			 owner, connection->user[0] == '\0' ? "whoever asks" : connection->user);
 		log_warn("control.refused", TEXT("user", connection->user));
 		return refuse(exchange, 403, text);

@@ -36,6 +36,9 @@ struct listener {
 	bool local;
 	bool at_home; /* only this machine can reach it */
 	bool started; /* its handles are the loop's */
+	const char *path; /* of a unix socket; NULL: it listens on TCP */
+	ino_t inode;
+	bool shared;
 };
 
 struct connection {
@@ -92,9 +95,7 @@ struct web {
 	uint64_t answers[6]; /* by the first digit of their status */
 	struct list follows;
 	uv_timer_t follow_timer;
-	gid_t control_gid;
-	bool has_control_group;
-	ino_t control_inode; /* of the socket; 0: none */
+	gid_t shared_gid;
 	uid_t known_uid; /* whose name the last peer had */
 	char known_user[WEB_NAME_BYTES];
 };

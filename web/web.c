@@ -1,6 +1,7 @@
 #include "web/web.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -392,17 +393,33 @@ static int start_listener(struct listener *listener, struct err *err)
 	return 0;
 }
 
-static int open_control(struct listener *listener, struct err *err)
+static int find_group(struct web *web, struct err *err)
+{
+	char bytes[GROUP_BYTES];
+	struct group group, *found = NULL;
+	const char *name = web->settings->shared_group;
+
+	getgrnam_r(name, &group, bytes, sizeof bytes, &found);
+	if (found == NULL)
+		return err_set(err, ERR_INVALID, "'shared': there is no group '%s'", name);
+	web->shared_gid = found->gr_gid;
+	return 0;
+}
+
+static int open_local(struct listener *listener, const char *path, bool shared, struct err *err)
 {
 	struct web *web = listener->web;
-	gid_t group = web->has_control_group ? web->control_gid : (gid_t)-1;
 	struct stat st;
 
-	listener->local = listener->at_home = true;
-	if (listen_control(web->settings->control_path, group, &listener->fd, err) < 0)
+	if (shared && find_group(web, err) < 0)
 		return err->code;
-	if (stat(web->settings->control_path, &st) == 0)
-		web->control_inode = st.st_ino;
+	if (listen_control(path, shared ? web->shared_gid : (gid_t)-1, &listener->fd, err) < 0)
+		return err->code;
+	listener->local = listener->at_home = true;
+	listener->shared = shared;
+	listener->path = path;
+	if (stat(path, &st) == 0)
+		listener->inode = st.st_ino;
 	return 0;
 }
 
@@ -437,36 +454,31 @@ static int open_remote(struct listener *listener, const char *text, struct err *
 	return listen_tcp(&address, &listener->fd, &listener->port, err);
 }
 
-static int find_group(struct web *web, struct err *err)
+static struct listener *add_listener(struct web *web)
 {
-	char bytes[GROUP_BYTES];
-	struct group group, *found = NULL;
-	const char *name = web->settings->control_group;
+	struct listener *listener = &web->listeners[web->listeners_count++];
 
-	if (name == NULL)
-		return 0;
-	getgrnam_r(name, &group, bytes, sizeof bytes, &found);
-	if (found == NULL)
-		return err_set(err, ERR_INVALID, "'control_group': there is no group '%s'", name);
-	web->control_gid = found->gr_gid;
-	web->has_control_group = true;
-	return 0;
+	*listener = (struct listener){ .web = web, .fd = -1 };
+	return listener;
 }
 
 static int open_listeners(struct web *web, struct err *err)
 {
 	const struct web_settings *settings = web->settings;
-	int rc = find_group(web, err);
+	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < settings->listen_count + (settings->control_path != NULL); i++) {
-		struct listener *listener = &web->listeners[web->listeners_count];
-
-		*listener = (struct listener){ .web = web, .fd = -1 };
-		rc = i < settings->listen_count ? open_remote(listener, settings->listen[i], err)
-						: open_control(listener, err);
-		if (rc == 0)
-			web->listeners_count++;
+	for (size_t i = 0; rc == 0 && i < settings->listen_count; i++) {
+		rc = open_remote(add_listener(web), settings->listen[i], err);
+		if (rc < 0 && err->sys_errno == EADDRINUSE && settings->listen_optional) {
+			log_warn("page.left_out", TEXT("address", settings->listen[i]), TEXT("err", err->text));
+			web->listeners_count--;
+			rc = 0;
+		}
 	}
+	if (rc == 0 && settings->control_path != NULL)
+		rc = open_local(add_listener(web), settings->control_path, false, err);
+	if (rc == 0 && settings->shared_path != NULL)
+		rc = open_local(add_listener(web), settings->shared_path, true, err);
 	/* Where everything can be listened on, all of it starts. */
 	for (size_t i = 0; rc == 0 && i < web->listeners_count; i++)
 		rc = start_listener(&web->listeners[i], err);
@@ -481,7 +493,7 @@ int web_open(uv_loop_t *loop, const struct web_settings *settings, const struct 
 	web->loop = loop;
 	web->settings = settings;
 	web->source = source;
-	web->listeners = mem_array(settings->listen_count + 1, sizeof *web->listeners);
+	web->listeners = mem_array(settings->listen_count + 2, sizeof *web->listeners);
 	list_init(&web->connections);
 	list_init(&web->asking);
 	list_init(&web->delayed);
@@ -544,6 +556,8 @@ static void answer_waiting(struct web *web)
 /* The library stops only without suspended connections; running it once takes up what was resumed. */
 static void stop_listener(struct listener *listener)
 {
+	struct stat st;
+
 	if (listener->started) {
 		close_handle(listener->web, &listener->poll);
 		close_handle(listener->web, &listener->timer);
@@ -554,14 +568,9 @@ static void stop_listener(struct listener *listener)
 		listener->daemon = NULL;
 	}
 	scope_close(&listener->fd);
-}
-
-static void remove_control(struct web *web)
-{
-	struct stat st;
-
-	if (web->control_inode != 0 && stat(web->settings->control_path, &st) == 0 && st.st_ino == web->control_inode)
-		unlink(web->settings->control_path);
+	/* Only our own: another server may have put its socket there. */
+	if (listener->inode != 0 && stat(listener->path, &st) == 0 && st.st_ino == listener->inode)
+		unlink(listener->path);
 }
 
 void web_close(struct web *web)
@@ -571,7 +580,6 @@ void web_close(struct web *web)
 	answer_waiting(web);
 	stream_end(web);
 	logs_end(web);
-	remove_control(web);
 	for (size_t i = 0; i < web->listeners_count; i++)
 		stop_listener(&web->listeners[i]);
 	stream_fini(web);

@@ -37,10 +37,12 @@ enum {
 };
 
 struct web_settings {
-	const char *control_path;  /* of the control socket, absolute; NULL: none */
-	const char *control_group; /* whose members may use it too, as operators; NULL: the owner and root only */
+	const char *control_path;  /* of the control socket, the owner's and root's; absolute; NULL: none */
+	const char *shared_path;   /* of a second one, that others may use; NULL: none */
+	const char *shared_group;  /* whose members may use that, as operators */
 	const char *const *listen; /* "127.0.0.1:8765", "[::1]:8765" */
 	size_t listen_count;
+	bool listen_optional; /* an address that somebody else has is left out, with a warning */
 	const char *const *hosts; /* names by which browsers may call the server, besides those of this machine */
 	size_t hosts_count;
 	const char *certificate_path; /* PEM; NULL: without TLS */

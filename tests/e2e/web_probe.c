@@ -2,7 +2,7 @@
  * web_probe.c - the web server without a scheduler, for test_web.py
  *
  * web_probe FOLDER [--listen ADDRESS]... [--host NAME] [--certificate F --key F] [--behind-proxy] [--no-tokens]
- *           [--group NAME]
+ *           [--shared PATH --group NAME]
  *
  * Listens on FOLDER/control.sock and the addresses, and prints `port N` for each, then `ready`. Reads answer with what
  * was asked for. Logs are FOLDER/<task>.<attempt>.log, growing while FOLDER/<task>.growing is there. The tokens are
@@ -224,7 +224,8 @@ static void read_options(int argc, char **argv, struct web_settings *out)
 		{ "listen", required_argument, NULL, 'l' },  { "host", required_argument, NULL, 'h' },
 		{ "certificate", required_argument, NULL, 'c' }, { "key", required_argument, NULL, 'k' },
 		{ "behind-proxy", no_argument, NULL, 'p' },  { "no-tokens", no_argument, NULL, 't' },
-		{ "group", required_argument, NULL, 'g' },   { NULL, 0, NULL, 0 },
+		{ "group", required_argument, NULL, 'g' },
+		{ "shared", required_argument, NULL, 's' },  { NULL, 0, NULL, 0 },
 	};
 	static const char *listen[LISTEN_MAX], *hosts[LISTEN_MAX];
 	int option;
@@ -245,8 +246,10 @@ static void read_options(int argc, char **argv, struct web_settings *out)
 			out->behind_proxy = true;
 		else if (option == 't')
 			out->have_tokens = false;
+		else if (option == 's')
+			out->shared_path = optarg;
 		else if (option == 'g')
-			out->control_group = optarg;
+			out->shared_group = optarg;
 		else
 			exit(2);
 	}

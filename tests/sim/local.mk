@@ -2,7 +2,7 @@
 check_PROGRAMS += tests/sim/sim
 tests_sim_sim_SOURCES = tests/sim/sim.c tests/sim/world.c tests/sim/world.h
 tests_sim_sim_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
-tests_sim_sim_LDADD = libscheduler.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) $(JANSSON_LIBS) $(SSH_LIBS)
+tests_sim_sim_LDADD = libscheduler.a libweb.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) $(JANSSON_LIBS) $(SSH_LIBS)
 # The core alone, for days of virtual time: limits, and that nobody starves.
 check_PROGRAMS += tests/sim/crowd
 tests_sim_crowd_SOURCES = tests/sim/crowd.c

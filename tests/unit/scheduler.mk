@@ -1,5 +1,5 @@
 if HAVE_CMOCKA
-SCHEDULER_TEST_LIBS = libscheduler.a libexecutor.a libdag.a libcommon.a $(CMOCKA_LIBS) $(SQLITE_LIBS) $(YAML_LIBS) \
+SCHEDULER_TEST_LIBS = libscheduler.a libweb.a libexecutor.a libdag.a libcommon.a $(CMOCKA_LIBS) $(SQLITE_LIBS) $(YAML_LIBS) \
 	$(UV_LIBS) $(JANSSON_LIBS) $(SSH_LIBS)
 SCHEDULER_TEST_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SQLITE_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
 check_PROGRAMS += tests/unit/test_retry tests/unit/test_ledger tests/unit/test_store tests/unit/test_core tests/unit/test_settings \

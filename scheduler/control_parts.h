@@ -1,0 +1,46 @@
+/*
+ * control_parts.h - what the files of control share with each other, and with nobody else
+ */
+#ifndef SCHEDULER_CONTROL_PARTS_H
+#define SCHEDULER_CONTROL_PARTS_H
+
+#include "scheduler/control.h"
+#include "scheduler/histogram.h"
+#include "scheduler/run.h"
+#include "scheduler/view_dags.h"
+
+enum { CONTROL_REASONS = 32 };
+
+/* Runs of a DAG that ended since the daemon was started. */
+struct control_ended {
+	char *dag;
+	uint64_t counts[RUN_STATES];
+};
+
+struct control {
+	struct web_source source;
+	struct store *reader;
+	const struct settings *settings;
+	const struct registry *registry;
+	const struct control_desk *desk;
+	int64_t last_event; /* that was counted */
+	struct control_ended *ended; /* by the name of the DAG */
+	size_t ended_count, ended_room;
+	uint64_t attempts[ATTEMPT_STATES][CONTROL_REASONS];
+	struct histogram queued, due, start;
+};
+
+/* What the registry knows, sorted by name, in memory of the arena. */
+size_t control_facts(const struct control *control, int64_t now_wall_ms, struct arena *arena,
+		     struct view_dag_facts **out);
+
+/* The facts of one DAG; false when the registry does not know it. */
+bool control_facts_of(const struct control *control, const char *dag, int64_t now_wall_ms,
+		      struct view_dag_facts *out);
+
+/* The due times to come of a DAG: at most `limit`, soonest first. */
+json_t *control_coming(const struct control *control, const char *dag, int64_t now_wall_ms, int limit);
+
+int control_metrics(void *context, struct metrics *out, struct err *err);
+
+#endif
