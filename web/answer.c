@@ -76,7 +76,7 @@ static const struct {
 
 void answer_header(struct exchange *exchange, const char *name, const char *value)
 {
-	MHD_add_response_header(exchange->answer, name, value);
+	http->add_response_header(exchange->answer, name, value);
 }
 
 void answer_response(struct exchange *exchange, unsigned status, struct MHD_Response *response, const char *type,
@@ -85,7 +85,7 @@ void answer_response(struct exchange *exchange, unsigned status, struct MHD_Resp
 	const struct web *web = exchange->connection->listener->web;
 
 	if (exchange->answer != NULL)
-		MHD_destroy_response(exchange->answer);
+		http->destroy_response(exchange->answer);
 	exchange->answer = response;
 	exchange->status = status;
 	answer_header(exchange, MHD_HTTP_HEADER_CONTENT_TYPE, type);
@@ -122,7 +122,7 @@ void answer_bytes(struct exchange *exchange, unsigned status, const char *type, 
 		  const char *etag, const char *cache)
 {
 	bool unchanged = etag != NULL && status == 200 && is_known_tag(exchange, etag);
-	struct MHD_Response *response = MHD_create_response_from_buffer(
+	struct MHD_Response *response = http->create_response_from_buffer(
 		unchanged ? 0 : n, (void *)(uintptr_t)(unchanged ? "" : bytes), MHD_RESPMEM_MUST_COPY);
 
 	answer_response(exchange, unchanged ? 304 : status, response, type, cache);
@@ -187,7 +187,7 @@ static void send_json(struct exchange *exchange, unsigned status, char *text, si
 		text = smaller;
 		bytes = compressed_bytes;
 	}
-	response = MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
+	response = http->create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
 	answer_response(exchange, status, response, type, "no-cache");
 	if (status == 200)
 		answer_header(exchange, MHD_HTTP_HEADER_ETAG, tag);

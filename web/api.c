@@ -215,7 +215,7 @@ static void start_change(struct exchange *exchange, const json_t *arguments)
 	if (exchange->change == NULL)
 		return; /* it was decided at once */
 	exchange->state = EXCHANGE_ASKING;
-	MHD_suspend_connection(exchange->mhd);
+	http->suspend_connection(exchange->mhd);
 }
 
 void api_forget(struct exchange *exchange)

@@ -51,7 +51,7 @@ static void put_off(struct exchange *exchange, int64_t delay_ms)
 	exchange->state = EXCHANGE_ASKING;
 	list_append(&web->delayed, &exchange->link);
 	web->delayed_count++;
-	MHD_suspend_connection(exchange->mhd);
+	http->suspend_connection(exchange->mhd);
 }
 
 static int refuse_secret(struct exchange *exchange, const char *detail)

@@ -7,6 +7,7 @@ libweb_a_SOURCES = \
 	web/assets.c web/assets.h \
 	web/auth.c web/auth.h \
 	web/identify.c web/identify.h \
+	web/library.c web/library.h \
 	web/listen.c web/listen.h \
 	web/logs.c web/logs.h \
 	web/metrics.c web/metrics.h \
@@ -17,7 +18,7 @@ libweb_a_SOURCES = \
 	web/source.h \
 	web/stream.c web/stream.h \
 	web/web.c web/web.h
-WEB_LIBS = libweb.a libcommon.a $(UV_LIBS) $(JANSSON_LIBS) $(MHD_LIBS) $(ZLIB_LIBS)
+WEB_LIBS = libweb.a libcommon.a $(UV_LIBS) $(JANSSON_LIBS) $(ZLIB_LIBS)
 
 # Files that become part of the program; web/assets.c has the table of them.
 ASSETS = web/assets/index.html web/assets/style.css

@@ -128,7 +128,7 @@ static void answer_part(struct exchange *exchange, const struct web_log *log, in
 	if (how == RANGE_NONE)
 		place_by_options(&exchange->request, fd, size, &first, &bytes);
 	answer_response(exchange, how == RANGE_GIVEN ? 206 : 200,
-			MHD_create_response_from_fd_at_offset64(bytes, fd, first), type, "no-cache");
+			http->create_response_from_fd_at_offset64(bytes, fd, first), type, "no-cache");
 	if (how == RANGE_GIVEN) {
 		snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + bytes - 1, size);
 		answer_header(exchange, MHD_HTTP_HEADER_CONTENT_RANGE, text);
@@ -148,7 +148,7 @@ static void answer_nothing(struct exchange *exchange, const struct web_log *log)
 static void resume(struct follow *follow)
 {
 	follow->suspended = false;
-	MHD_resume_connection(follow->mhd);
+	http->resume_connection(follow->mhd);
 	web_kick(follow->listener);
 }
 
@@ -167,7 +167,7 @@ static ssize_t on_read(void *context, uint64_t position, char *out, size_t room)
 	if (follow->ended)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	follow->suspended = true;
-	MHD_suspend_connection(follow->mhd);
+	http->suspend_connection(follow->mhd);
 	return 0;
 }
 
@@ -266,7 +266,7 @@ static void answer_follow(struct exchange *exchange, const struct web_log *log, 
 	uv_timer_start(&web->follow_timer, on_timer, LOGS_LOOK_MS, LOGS_LOOK_MS);
 	exchange->endless = true;
 	answer_response(exchange, 200,
-			MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, follow, on_free),
+			http->create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, follow, on_free),
 			type, "no-store");
 	say_facts(exchange, log, follow->offset, size);
 	answer_header(exchange, "X-Accel-Buffering", "no");
@@ -309,7 +309,7 @@ void logs_end(struct web *web)
 		follow->ended = true;
 		if (follow->suspended) {
 			follow->suspended = false;
-			MHD_resume_connection(follow->mhd);
+			http->resume_connection(follow->mhd);
 		}
 	}
 }

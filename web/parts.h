@@ -13,13 +13,13 @@
 #ifndef WEB_PARTS_H
 #define WEB_PARTS_H
 
-#include <microhttpd.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buf.h"
 #include "common/list.h"
 #include "web/auth.h"
+#include "web/library.h"
 #include "web/request.h"
 #include "web/stream.h"
 #include "web/web.h"

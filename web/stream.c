@@ -89,13 +89,13 @@ static bool fetch_event(struct client *client)
 static void suspend(struct client *client)
 {
 	client->suspended = true;
-	MHD_suspend_connection(client->mhd);
+	http->suspend_connection(client->mhd);
 }
 
 static void resume(struct client *client)
 {
 	client->suspended = false;
-	MHD_resume_connection(client->mhd);
+	http->resume_connection(client->mhd);
 	web_kick(client->listener);
 }
 
@@ -190,7 +190,7 @@ void stream_answer(struct exchange *exchange)
 	list_append(&web->stream.clients, &client->link);
 	exchange->endless = true;
 	answer_response(exchange, 200,
-			MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, client, on_free),
+			http->create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, on_read, client, on_free),
 			"text/event-stream; charset=utf-8", "no-store");
 	answer_header(exchange, "X-Accel-Buffering", "no"); /* nginx would hold events back */
 }
@@ -285,7 +285,7 @@ void stream_end(struct web *web)
 		client->ending = true;
 		if (client->suspended) {
 			client->suspended = false;
-			MHD_resume_connection(client->mhd);
+			http->resume_connection(client->mhd);
 		}
 	}
 }

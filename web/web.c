@@ -44,8 +44,8 @@ static void run_library(struct listener *listener)
 
 	if (listener->daemon == NULL)
 		return;
-	MHD_run(listener->daemon);
-	if (MHD_get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
+	http->run(listener->daemon);
+	if (http->get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
 		uv_timer_start(&listener->timer, on_timer, timeout_ms, 0);
 	else
 		uv_timer_stop(&listener->timer);
@@ -131,8 +131,8 @@ static enum MHD_Result on_accept(void *context, const struct sockaddr *address, 
 
 static struct connection *open_connection(struct listener *listener, struct MHD_Connection *mhd)
 {
-	const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-	const union MHD_ConnectionInfo *peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const union MHD_ConnectionInfo *fd = http->get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *peer = http->get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	struct connection *connection = mem_zalloc(sizeof *connection);
 
 	connection->listener = listener;
@@ -193,17 +193,17 @@ static size_t on_unescape(void *context, struct MHD_Connection *mhd, char *text)
 
 const char *exchange_header(const struct exchange *exchange, const char *name)
 {
-	return MHD_lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, name);
+	return http->lookup_connection_value(exchange->mhd, MHD_HEADER_KIND, name);
 }
 
 static enum MHD_Result send_answer(struct exchange *exchange)
 {
 	struct connection *connection = exchange->connection;
-	enum MHD_Result queued = MHD_queue_response(exchange->mhd, exchange->status, exchange->answer);
+	enum MHD_Result queued = http->queue_response(exchange->mhd, exchange->status, exchange->answer);
 
 	connection->deadline_mono_ms = exchange->endless ? 0 : clock_mono_ms() + ANSWER_MS;
 	connection->listener->web->answers[exchange->status / 100 % 6]++;
-	MHD_destroy_response(exchange->answer);
+	http->destroy_response(exchange->answer);
 	exchange->answer = NULL;
 	return queued;
 }
@@ -224,7 +224,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 				  const char *version, const char *upload, size_t *upload_bytes, void **request_context)
 {
 	struct exchange *exchange = *request_context;
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info = http->get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	(void)context;
 	(void)url;
@@ -261,7 +261,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
 		exchange->connection->deadline_mono_ms = clock_mono_ms() + REQUEST_MS + IDLE_S * 1000;
 	api_forget(exchange);
 	if (exchange->answer != NULL)
-		MHD_destroy_response(exchange->answer);
+		http->destroy_response(exchange->answer);
 	request_fini(&exchange->request);
 	buf_fini(&exchange->body);
 	free(exchange->uri);
@@ -272,7 +272,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
 void web_resume(struct exchange *exchange)
 {
 	exchange->state = EXCHANGE_ANSWERED;
-	MHD_resume_connection(exchange->mhd);
+	http->resume_connection(exchange->mhd);
 	web_kick(exchange->connection->listener);
 }
 
@@ -354,7 +354,7 @@ static int start_library(struct listener *listener, struct err *err)
 		return err->code;
 	tls_options[0].ptr_value = certificate;
 	tls_options[1].ptr_value = key;
-	listener->daemon = MHD_start_daemon(
+	listener->daemon = http->start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0), 0, on_accept,
 		listener, on_request, listener, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
 		MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
@@ -381,7 +381,7 @@ static int start_listener(struct listener *listener, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	info = http->get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	rc = uv_poll_init(web->loop, &listener->poll, info->epoll_fd);
 	if (rc < 0)
 		return err_set(err, ERR_IO, "watch the HTTP server: %s", uv_strerror(rc));
@@ -488,8 +488,11 @@ static int open_listeners(struct web *web, struct err *err)
 int web_open(uv_loop_t *loop, const struct web_settings *settings, const struct web_source *source,
 	     struct web **web_out, struct err *err)
 {
-	struct web *web = mem_zalloc(sizeof *web);
+	struct web *web;
 
+	if (library_load(err) < 0)
+		return err->code;
+	web = mem_zalloc(sizeof *web);
 	web->loop = loop;
 	web->settings = settings;
 	web->source = source;
@@ -563,8 +566,8 @@ static void stop_listener(struct listener *listener)
 		close_handle(listener->web, &listener->timer);
 	}
 	if (listener->daemon != NULL) {
-		MHD_run(listener->daemon);
-		MHD_stop_daemon(listener->daemon);
+		http->run(listener->daemon);
+		http->stop_daemon(listener->daemon);
 		listener->daemon = NULL;
 	}
 	scope_close(&listener->fd);
