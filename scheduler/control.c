@@ -58,14 +58,14 @@ static int read_time(const char *name, const char *text, int64_t fallback_ms, in
 
 static int read_occurrences(struct control *control, const struct web_query *query, json_t **out, struct err *err)
 {
-	struct view_occurrences wanted = { .dag = query->dag, .limit = query->limit };
+	struct view_ledger wanted = { .dag = query->dag, .limit = query->limit };
 	int64_t to_wall_ms;
 
 	if (read_time("from", query->from, INT64_MIN, &wanted.from_wall_ms, err) < 0 ||
 	    read_time("to", query->to, INT64_MAX, &to_wall_ms, err) < 0)
 		return err->code;
 	wanted.before_wall_ms = query->before != 0 && query->before < to_wall_ms ? query->before : to_wall_ms;
-	if (view_occurrences(control->reader, &wanted, out, err) < 0)
+	if (view_ledger(control->reader, &wanted, out, err) < 0)
 		return err->code;
 	json_object_set_new(*out, "coming",
 			    query->before != 0 ? json_array()
@@ -304,4 +304,24 @@ void control_count_due(struct control *control, int64_t late_ms)
 void control_count_start(struct control *control, int64_t took_ms)
 {
 	histogram_add(&control->start, took_ms);
+}
+
+struct web_settings control_web_settings(const struct settings *settings, const char *control_path, bool have_tokens)
+{
+	const struct settings_web *web = &settings->web;
+
+	return (struct web_settings){
+		.control_path = control_path,
+		.shared_path = web->shared_path,
+		.shared_group = web->shared_group,
+		.listen = web->listen,
+		.listen_count = web->off ? 0 : web->listen_count,
+		.listen_optional = !web->listen_given,
+		.hosts = web->hosts,
+		.hosts_count = web->hosts_count,
+		.certificate_path = web->certificate_path,
+		.key_path = web->key_path,
+		.behind_proxy = web->behind_proxy,
+		.have_tokens = have_tokens,
+	};
 }

@@ -5,12 +5,13 @@
  * the registry, and when each DAG is due. Changes are the daemon's: it puts a function for each into `control_desk`.
  *
  *   control = control_new(reader, settings, registry, &desk);
+ *   web_settings = control_web_settings(settings, path, have_tokens);
  *   web_open(loop, &web_settings, control_source(control), &web, &err);
  *
  * For /metrics it counts what ended from the audit trail, and what it is told of by control_count_*; counters begin at
  * zero with the daemon, as Prometheus expects.
  *
- * Ownership: reader, settings and registry are the caller's and outlive it.
+ * Ownership: reader, settings, registry and desk are the caller's and outlive it.
  */
 #ifndef SCHEDULER_CONTROL_H
 #define SCHEDULER_CONTROL_H
@@ -20,6 +21,7 @@
 #include "scheduler/settings.h"
 #include "scheduler/store.h"
 #include "web/source.h"
+#include "web/web.h"
 
 struct metrics;
 
@@ -53,5 +55,9 @@ void control_count_attempt(struct control *control, enum attempt_state state, en
 void control_count_queued(struct control *control, int64_t waited_ms);
 void control_count_due(struct control *control, int64_t late_ms);
 void control_count_start(struct control *control, int64_t took_ms);
+
+/* What the settings say of the server, as it takes it; it points into them. `control_path` is the caller's. */
+struct web_settings control_web_settings(const struct settings *settings, const char *control_path,
+					 bool have_tokens);
 
 #endif

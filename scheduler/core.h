@@ -372,6 +372,10 @@ void core_forget_pools(struct core *core);
 /* Who is told how runs end, beside those whom their DAGs name; it must outlive the core. */
 void core_set_notices(struct core *core, const struct notice_terms *notices);
 
+/* Who is told that a run has ended: SAVE_NOTICE for each. For one that ends outside the core, too. */
+void core_notify_end(const struct notice_terms *terms, const struct run *run, int64_t wall_ms,
+		     struct actions *out);
+
 /*
  * Hands over a run with its rows as they are stored: a new one (all tasks waiting) or one that is being
  * recovered, it makes no difference. The run and its DAG belong to the core from here on. Nothing is decided

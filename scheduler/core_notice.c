@@ -16,10 +16,11 @@ static unsigned event_of(enum run_state state)
 }
 
 /* Its texts must outlive the batch: what is not the run's own is the actions'. */
-static const struct notice *describe(const struct core *core, const struct run *run, struct arena *arena)
+static const struct notice *describe(const struct notice_terms *terms, const struct run *run, int64_t wall_ms,
+				     struct arena *arena)
 {
 	struct notice *notice = arena_alloc(arena, sizeof *notice);
-	struct why why = { .run = run, .wall_ms = core->wall_ms };
+	struct why why = { .run = run, .wall_ms = wall_ms };
 	const struct task *failed = why_log_task(run, NULL);
 
 	*notice = (struct notice){
@@ -31,10 +32,8 @@ static const struct notice *describe(const struct core *core, const struct run *
 		.trigger = run->row.trigger,
 		.actor = run->row.actor,
 		.why = why_run(&why, arena),
-		.page = core->notices == NULL || core->notices->page == NULL
-				? NULL
-				: arena_strdup(arena, core->notices->page),
-		.at_wall_ms = core->wall_ms,
+		.page = terms == NULL || terms->page == NULL ? NULL : arena_strdup(arena, terms->page),
+		.at_wall_ms = wall_ms,
 		.due_wall_ms = run->row.scheduled_for_wall_ms,
 		.started_wall_ms = run->row.started_wall_ms,
 		.ended_wall_ms = run->row.ended_wall_ms,
@@ -46,7 +45,7 @@ static const struct notice *describe(const struct core *core, const struct run *
 	return notice;
 }
 
-void core_notify(const struct core *core, const struct run *run, struct actions *out)
+void core_notify_end(const struct notice_terms *terms, const struct run *run, int64_t wall_ms, struct actions *out)
 {
 	unsigned events = event_of(run->row.state);
 	const struct notice *notice;
@@ -55,10 +54,10 @@ void core_notify(const struct core *core, const struct run *run, struct actions 
 	/* Whether a success is a recovery is known to the store alone. */
 	if (events == DAG_ON_SUCCEEDED)
 		events |= DAG_ON_RECOVERED;
-	notice_list(core->notices, run->dag, events, &out->arena, &list);
+	notice_list(terms, run->dag, events, &out->arena, &list);
 	if (list.count == 0)
 		return;
-	notice = describe(core, run, &out->arena);
+	notice = describe(terms, run, wall_ms, &out->arena);
 	for (size_t i = 0; i < list.count; i++) {
 		struct action *action = actions_add(out, SAVE_NOTICE);
 
@@ -67,4 +66,9 @@ void core_notify(const struct core *core, const struct run *run, struct actions 
 		action->notice.receiver = list.receivers[i];
 		action->notice.on = list.on[i];
 	}
+}
+
+void core_notify(const struct core *core, const struct run *run, struct actions *out)
+{
+	core_notify_end(core->notices, run, core->wall_ms, out);
 }

@@ -16,13 +16,21 @@
 #include "scheduler/backfiller.h"
 #include "scheduler/catalog.h"
 #include "scheduler/command.h"
+#include "scheduler/control.h"
 #include "scheduler/desk.h"
 #include "scheduler/engine.h"
+#include "scheduler/herald.h"
+#include "scheduler/lateness.h"
+#include "scheduler/outbox.h"
 #include "scheduler/owner.h"
 #include "scheduler/queue.h"
+#include "scheduler/paths.h"
 #include "scheduler/readiness.h"
+#include "scheduler/token.h"
 #include "scheduler/trigger.h"
+#include "scheduler/view.h"
 #include "scheduler/zones.h"
+#include "web/web.h"
 
 enum { SIGNAL_COUNT = 3, TICK_MS = 5000, FILES_MAX = 65536, STATUS_BYTES = 256 };
 
@@ -41,7 +49,14 @@ struct daemon {
 	struct trigger *trigger;
 	struct catalog *catalog;
 	struct backfiller *backfiller;
+	struct lateness *lateness;
+	struct outbox *outbox;
 	struct desk *desk;
+	struct store *reader; /* of the views */
+	struct control_desk control_desk;
+	struct control *control;
+	struct web *web;
+	struct herald herald;
 	uv_signal_t signals[SIGNAL_COUNT];
 	uv_timer_t tick;
 	uv_timer_t watchdog;
@@ -81,6 +96,10 @@ static void stop(struct daemon *daemon, int exit_status)
 		close_handle((uv_handle_t *)&daemon->signals[i]);
 	if (!daemon->opened)
 		return;
+	web_close(daemon->web);
+	outbox_stop(daemon->outbox);
+	if (daemon->lateness != NULL)
+		lateness_stop(daemon->lateness);
 	catalog_stop(daemon->catalog);
 	trigger_stop(daemon->trigger);
 	queue_stop(daemon->queue);
@@ -102,11 +121,20 @@ static void on_note(void *context, const struct task *task, const char *text)
 		 TEXT("task", task == NULL ? "" : task->step->name), TEXT("text", text));
 }
 
+static void on_saved(void *context, const struct action *save)
+{
+	struct daemon *daemon = context;
+
+	if (daemon->web != NULL)
+		herald_saved(&daemon->herald, save);
+}
+
 static void on_ended(void *context, const struct run *run)
 {
 	struct daemon *daemon = context;
 	uint64_t id = run->row.id;
 
+	outbox_look(daemon->outbox);
 	engine_drop_run(daemon->engine, id);
 	queue_ended(daemon->queue, id);
 	backfiller_look(daemon->backfiller);
@@ -139,6 +167,7 @@ static void on_request(void *context, const struct store_request *request)
 static const struct engine_handler engine_handler = {
 	.on_task = on_task,
 	.on_note = on_note,
+	.on_saved = on_saved,
 	.on_ended = on_ended,
 	.on_request = on_request,
 	.on_given_up = on_given_up,
@@ -146,23 +175,84 @@ static const struct engine_handler engine_handler = {
 
 /* --- what the other parts tell -------------------------------------------------------------------------- */
 
+/* "digits/3"; NULL when it is gone. */
+static const char *name_run(struct daemon *daemon, uint64_t run, struct arena *arena)
+{
+	const char *dag;
+	uint64_t number;
+
+	if (store_name_run(engine_reader(daemon->engine), run, arena, &dag, &number, NULL) < 0)
+		return NULL;
+	return arena_printf(arena, "%s/%" PRIu64, dag, number);
+}
+
+static void tell_run(struct daemon *daemon, uint64_t run, enum run_state state)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	const char *name = name_run(daemon, run, &arena);
+
+	if (name != NULL)
+		herald_run(&daemon->herald, name, state);
+}
+
 static void on_due_made(void *context, uint64_t run, const struct timetable_decision *decision)
 {
 	struct daemon *daemon = context;
 
-	(void)run;
-	(void)decision;
+	control_count_due(daemon->control, clock_wall_ms() - decision->due.start_ms);
+	tell_run(daemon, run, RUN_QUEUED);
 	queue_look(daemon->queue);
 }
 
 static void on_due_skipped(void *context, const struct timetable_decision *decision, const char *reason)
 {
-	(void)context;
-	(void)decision;
+	struct daemon *daemon = context;
+
 	(void)reason;
+	herald_dag(&daemon->herald, decision->dag->name);
+	outbox_look(daemon->outbox);
 }
 
 static const struct trigger_handler trigger_handler = { .on_made = on_due_made, .on_skipped = on_due_skipped };
+
+static void on_taken(void *context, uint64_t run, int64_t waited_ms)
+{
+	struct daemon *daemon = context;
+
+	(void)run;
+	control_count_queued(daemon->control, waited_ms);
+}
+
+static void on_queued_ended(void *context, uint64_t run, enum run_state state)
+{
+	struct daemon *daemon = context;
+
+	tell_run(daemon, run, state);
+	outbox_look(daemon->outbox);
+	backfiller_look(daemon->backfiller);
+}
+
+static const struct queue_handler queue_handler = { .on_taken = on_taken, .on_ended = on_queued_ended };
+
+static void on_late(void *context, const char *dag)
+{
+	struct daemon *daemon = context;
+
+	herald_dag(&daemon->herald, dag);
+	outbox_look(daemon->outbox);
+}
+
+static void on_catalog_changed(void *context)
+{
+	struct daemon *daemon = context;
+	size_t count;
+	const struct registry_file *files = registry_files(catalog_registry(daemon->catalog), &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (files[i].good != NULL)
+			herald_dag(&daemon->herald, files[i].good->dag->name);
+	lateness_look(daemon->lateness);
+}
 
 static void on_runs_made(void *context)
 {
@@ -181,13 +271,17 @@ static void on_backfill(void *context, int64_t id)
 
 static void on_paused(void *context, const char *dag, bool paused)
 {
-	(void)context;
+	struct daemon *daemon = context;
+
+	herald_dag(&daemon->herald, dag);
 	log_info(paused ? "dag.paused" : "dag.unpaused", TEXT("dag", dag));
 }
 
 static void on_made(void *context, uint64_t run, const char *name)
 {
-	(void)context;
+	struct daemon *daemon = context;
+
+	herald_run(&daemon->herald, name, RUN_QUEUED);
 	log_info("run.submitted", NUMBER("id", run), TEXT("run", name));
 }
 
@@ -230,6 +324,8 @@ static int reload_settings(struct daemon *daemon, struct err *err)
 	engine_use(daemon->engine, settings);
 	queue_set_active_max(daemon->queue, settings->daemon.active_max);
 	desk_use(daemon->desk, settings);
+	outbox_set_terms(daemon->outbox, &settings->notices);
+	control_set_settings(daemon->control, settings);
 	return 0;
 }
 
@@ -367,6 +463,80 @@ static int open_engine(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+/* --- the page and the API ------------------------------------------------------------------------------- */
+
+#define DESK_VERB(name, verb)                                                                                  \
+	static void name(void *context, const json_t *arguments, const struct web_caller *caller, web_done *done, \
+			 void *done_context)                                                                    \
+	{                                                                                                      \
+		desk_change(((struct daemon *)context)->desk, verb, arguments, caller, done, done_context);     \
+	}
+
+DESK_VERB(ask_trigger, WEB_TRIGGER)
+DESK_VERB(ask_cancel, WEB_CANCEL)
+DESK_VERB(ask_retry, WEB_RETRY)
+DESK_VERB(ask_pause, WEB_PAUSE)
+DESK_VERB(ask_unpause, WEB_UNPAUSE)
+DESK_VERB(ask_backfill, WEB_BACKFILL)
+DESK_VERB(ask_drain, WEB_DRAIN)
+DESK_VERB(ask_undrain, WEB_UNDRAIN)
+DESK_VERB(ask_reload, WEB_RELOAD)
+
+static json_t *health_of(struct daemon *daemon)
+{
+	int64_t trouble_ms = engine_trouble_since_ms(daemon->engine);
+	json_t *problems = json_array();
+
+	if (trouble_ms > 0)
+		json_array_append_new(problems, json_sprintf("the state cannot be written since %lld s",
+							     (long long)(clock_mono_ms() - trouble_ms) / 1000));
+	return json_pack("{s:b, s:o}", "ok", trouble_ms == 0, "problems", problems);
+}
+
+static int read_own(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err)
+{
+	struct daemon *daemon = context;
+
+	(void)query;
+	if (what == WEB_POOLS)
+		return view_pools(daemon->reader, daemon->settings, out, err);
+	*out = health_of(daemon);
+	return 0;
+}
+
+static int open_web(struct daemon *daemon, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct web_settings web;
+	bool have_tokens;
+
+	daemon->control_desk = (struct control_desk){
+		.change = {
+			[WEB_TRIGGER] = ask_trigger,
+			[WEB_CANCEL] = ask_cancel,
+			[WEB_RETRY] = ask_retry,
+			[WEB_PAUSE] = ask_pause,
+			[WEB_UNPAUSE] = ask_unpause,
+			[WEB_BACKFILL] = ask_backfill,
+			[WEB_DRAIN] = ask_drain,
+			[WEB_UNDRAIN] = ask_undrain,
+			[WEB_RELOAD] = ask_reload,
+		},
+		.read = read_own,
+		.context = daemon,
+	};
+	if (store_open_reader(daemon->home, &daemon->reader, err) < 0 ||
+	    token_exists(daemon->reader, clock_wall_ms(), &have_tokens, err) < 0)
+		return err->code;
+	daemon->control = control_new(daemon->reader, daemon->settings, catalog_registry(daemon->catalog),
+				      &daemon->control_desk);
+	web = control_web_settings(daemon->settings, paths_control(&arena, daemon->home), have_tokens);
+	if (web_open(&daemon->loop, &web, control_source(daemon->control), &daemon->web, err) < 0)
+		return err->code;
+	daemon->herald = (struct herald){ .engine = daemon->engine, .web = daemon->web, .control = daemon->control };
+	return 0;
+}
+
 static int open_parts(struct daemon *daemon, struct err *err)
 {
 	const struct zone *zone;
@@ -379,10 +549,11 @@ static int open_parts(struct daemon *daemon, struct err *err)
 		engine_stop(daemon->engine);
 		return err->code;
 	}
-	daemon->queue = queue_new(&daemon->loop, daemon->engine, daemon->home, daemon->settings->daemon.active_max);
+	daemon->queue = queue_new(&daemon->loop, daemon->engine, daemon->home, daemon->settings->daemon.active_max,
+				  &queue_handler, daemon);
 	daemon->backfiller = backfiller_new(daemon->engine, daemon->settings->timezone, on_runs_made, daemon);
 	daemon->catalog = catalog_new(&daemon->loop, daemon->engine, daemon->trigger,
-				      zone_name(zone), NULL, daemon);
+				      zone_name(zone), on_catalog_changed, daemon);
 	daemon->desk = desk_new(&(struct desk_parts){
 		.loop = &daemon->loop,
 		.home = daemon->home,
@@ -396,8 +567,13 @@ static int open_parts(struct daemon *daemon, struct err *err)
 		.reload = reload,
 		.context = daemon,
 	});
+	daemon->outbox = outbox_open(&daemon->loop, engine_writer(daemon->engine), engine_reader(daemon->engine),
+				     &daemon->settings->notices, NULL, daemon);
 	daemon->opened = true;
-	return 0;
+	if (lateness_new(&daemon->loop, daemon->engine, catalog_registry(daemon->catalog), daemon->zones, on_late, daemon,
+			 &daemon->lateness, err) < 0)
+		return err->code;
+	return open_web(daemon, err);
 }
 
 static void start_parts(struct daemon *daemon)
@@ -407,6 +583,8 @@ static void start_parts(struct daemon *daemon)
 	catalog_start(daemon->catalog, daemon->settings->daemon.places, daemon->settings->daemon.places_count);
 	engine_start(daemon->engine);
 	queue_look(daemon->queue);
+	outbox_look(daemon->outbox);
+	lateness_look(daemon->lateness);
 	uv_timer_start(&daemon->tick, on_tick, 0, TICK_MS);
 	daemon->watchdog_job.write = write_nothing;
 	daemon->watchdog_job.done = on_watchdog_back;
@@ -420,6 +598,9 @@ static void start_parts(struct daemon *daemon)
 
 static void free_parts(struct daemon *daemon)
 {
+	control_free(daemon->control);
+	outbox_free(daemon->outbox);
+	lateness_free(daemon->lateness);
 	desk_free(daemon->desk);
 	catalog_free(daemon->catalog);
 	trigger_free(daemon->trigger);
@@ -427,6 +608,7 @@ static void free_parts(struct daemon *daemon)
 	queue_free(daemon->queue);
 	if (daemon->engine != NULL)
 		engine_free(daemon->engine);
+	store_close(daemon->reader);
 	zones_free(daemon->zones);
 	settings_free(daemon->settings);
 	list_each (at, &daemon->old_settings) {

@@ -1000,6 +1000,7 @@ void engine_use(struct engine *engine, const struct settings *settings)
 	}
 	retire_workers(engine, settings);
 	set_pools(engine, settings);
+	core_set_notices(engine->core, &settings->notices);
 	engine->settings = settings;
 	engine_kick(engine);
 }
@@ -1049,9 +1050,19 @@ void engine_when_stored(struct engine *engine, struct engine_wait *wait)
 	tell_waits(engine, NULL);
 }
 
+struct writer *engine_writer(struct engine *engine)
+{
+	return engine->writer;
+}
+
 struct store *engine_reader(struct engine *engine)
 {
 	return engine->side;
+}
+
+const struct settings *engine_settings(const struct engine *engine)
+{
+	return engine->settings;
 }
 
 const struct run *engine_find_run(const struct engine *engine, uint64_t run)

@@ -94,6 +94,8 @@ struct engine_wait {
 };
 void engine_when_stored(struct engine *engine, struct engine_wait *wait);
 
+const struct settings *engine_settings(const struct engine *engine); /* in force */
+
 const struct run *engine_find_run(const struct engine *engine, uint64_t run);
 size_t engine_runs_count(const struct engine *engine);
 

@@ -11,6 +11,8 @@ libscheduler_a_SOURCES = \
 	scheduler/desk_dag.c \
 	scheduler/desk_run.c \
 	scheduler/desk_trigger.c \
+	scheduler/herald.c scheduler/herald.h \
+	scheduler/lateness.c scheduler/lateness.h \
 	scheduler/onlooker.c scheduler/onlooker.h \
 	scheduler/trigger.c scheduler/trigger.h \
 	scheduler/attempt.c scheduler/attempt.h \

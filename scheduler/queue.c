@@ -35,6 +35,7 @@ struct change {
 	struct queue *queue;
 	uint64_t run;
 	struct queue_ending ending;
+	const struct notice_terms *notices;
 	char digest[DIGEST_HEX_BYTES];
 	uint64_t bytes;
 	char text[MESSAGE_BYTES];
@@ -59,6 +60,8 @@ struct snapshot {
 struct queue {
 	uv_loop_t *loop;
 	struct engine *engine;
+	const struct queue_handler *handler;
+	void *context;
 	char *home;
 	size_t active_max;
 	uv_timer_t timer;
@@ -117,34 +120,6 @@ static void look_by(struct queue *queue, int64_t mono_ms)
 
 /* --- what is written for a run -------------------------------------------------------------------------- */
 
-static void on_changed(void *context, const struct err *err)
-{
-	struct change *change = context;
-	struct queue *queue = change->queue;
-
-	list_remove(&change->link);
-	if (err->code != ERR_OK && err->code != ERR_EXISTS)
-		log_error("queue.failed", NUMBER("run", change->run), TEXT("err", err->text));
-	if (change->done != NULL)
-		change->done(change->context, err);
-	free(change->actor);
-	free(change->origin);
-	free(change);
-	look_by(queue, clock_mono_ms() + COALESCE_MS);
-}
-
-static struct change *new_change(struct queue *queue, uint64_t run)
-{
-	struct change *change = mem_zalloc(sizeof *change);
-
-	change->queue = queue;
-	change->run = run;
-	change->job.done = on_changed;
-	change->job.context = change;
-	list_append(&queue->changes, &change->link);
-	return change;
-}
-
 static int write_waits(struct store *store, void *context, struct err *err)
 {
 	struct change *change = context;
@@ -159,11 +134,60 @@ static int write_source(struct store *store, void *context, struct err *err)
 	return store_set_source(store, change->run, change->digest, change->bytes, err);
 }
 
+/* Whoever wants to know how runs end is told of this one, too. */
+static int write_notices(struct store *store, const struct change *change, struct err *err)
+{
+	struct actions actions;
+	struct run *run;
+	int rc = store_load_run(store, change->run, &run, err);
+
+	if (rc < 0)
+		return rc;
+	actions_init(&actions);
+	core_notify_end(change->notices, run, change->ending.wall_ms, &actions);
+	rc = store_apply(store, actions.items, actions.count, err);
+	actions_fini(&actions);
+	run_free(run);
+	return rc;
+}
+
 static int write_ending(struct store *store, void *context, struct err *err)
 {
 	struct change *change = context;
+	int rc = store_end_queued(store, change->run, &change->ending, err);
 
-	return store_end_queued(store, change->run, &change->ending, err);
+	return rc < 0 ? rc : write_notices(store, change, err);
+}
+
+static void on_changed(void *context, const struct err *err)
+{
+	struct change *change = context;
+	struct queue *queue = change->queue;
+
+	list_remove(&change->link);
+	if (err->code != ERR_OK && err->code != ERR_EXISTS)
+		log_error("queue.failed", NUMBER("run", change->run), TEXT("err", err->text));
+	if (err->code == ERR_OK && change->job.write == write_ending)
+		queue->handler->on_ended(queue->context, change->run, change->ending.state);
+	if (change->done != NULL)
+		change->done(change->context, err);
+	free(change->actor);
+	free(change->origin);
+	free(change);
+	look_by(queue, clock_mono_ms() + COALESCE_MS);
+}
+
+static struct change *new_change(struct queue *queue, uint64_t run)
+{
+	struct change *change = mem_zalloc(sizeof *change);
+
+	change->queue = queue;
+	change->run = run;
+	change->notices = &engine_settings(queue->engine)->notices;
+	change->job.done = on_changed;
+	change->job.context = change;
+	list_append(&queue->changes, &change->link);
+	return change;
 }
 
 static void set_waits_for(struct queue *queue, const struct queued_run *run, const char *text)
@@ -364,6 +388,7 @@ static void look_at_queued(struct look *look, const struct queued_run *run)
 	++*taken;
 	look->room--;
 	look->took_up = true;
+	queue->handler->on_taken(queue->context, run->id, clock_wall_ms() - run->created_wall_ms);
 }
 
 static void look_at_queue(struct look *look)
@@ -423,12 +448,15 @@ static void on_look_due(uv_timer_t *timer)
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-struct queue *queue_new(uv_loop_t *loop, struct engine *engine, const char *home, int active_max)
+struct queue *queue_new(uv_loop_t *loop, struct engine *engine, const char *home, int active_max,
+			const struct queue_handler *handler, void *context)
 {
 	struct queue *queue = mem_zalloc(sizeof *queue);
 
 	queue->loop = loop;
 	queue->engine = engine;
+	queue->handler = handler;
+	queue->context = context;
 	queue->home = mem_strdup(home);
 	queue->next_look_ms = INT64_MAX;
 	list_init(&queue->taken);

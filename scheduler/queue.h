@@ -23,8 +23,16 @@ enum { QUEUE_LOOK_MS = 15000, QUEUE_ACTIVE_MAX = 64, QUEUE_ROWS_MAX = 20000 };
 
 struct queue;
 
+struct queue_handler {
+	/* A queued run was taken up, so long after it was made. */
+	void (*on_taken)(void *context, uint64_t run, int64_t waited_ms);
+	/* A queued run was ended: canceled, or what it waited for did not happen. */
+	void (*on_ended)(void *context, uint64_t run, enum run_state state);
+};
+
 /* `active_max`: runs that go on at a time, of all DAGs; 0: QUEUE_ACTIVE_MAX. */
-struct queue *queue_new(uv_loop_t *loop, struct engine *engine, const char *home, int active_max);
+struct queue *queue_new(uv_loop_t *loop, struct engine *engine, const char *home, int active_max,
+			const struct queue_handler *handler, void *context);
 void queue_set_active_max(struct queue *queue, int active_max);
 
 /* Soon, and once for however many calls: something was made, has ended or has changed. */

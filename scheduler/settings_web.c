@@ -163,23 +163,3 @@ void settings_place_web(struct settings *settings)
 	web->listen[0] = SETTINGS_WEB_LISTEN;
 	web->listen_count = 1;
 }
-
-struct web_settings settings_for_web(const struct settings *settings, const char *control_path, bool have_tokens)
-{
-	const struct settings_web *web = &settings->web;
-
-	return (struct web_settings){
-		.control_path = control_path,
-		.shared_path = web->shared_path,
-		.shared_group = web->shared_group,
-		.listen = web->listen,
-		.listen_count = web->off ? 0 : web->listen_count,
-		.listen_optional = !web->listen_given,
-		.hosts = web->hosts,
-		.hosts_count = web->hosts_count,
-		.certificate_path = web->certificate_path,
-		.key_path = web->key_path,
-		.behind_proxy = web->behind_proxy,
-		.have_tokens = have_tokens,
-	};
-}

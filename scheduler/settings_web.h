@@ -16,7 +16,6 @@
 #define SCHEDULER_SETTINGS_WEB_H
 
 #include "dag/field.h"
-#include "web/web.h"
 
 #define SETTINGS_WEB_LISTEN "127.0.0.1:8765"
 
@@ -29,8 +28,5 @@ extern const struct field_level settings_web_level, settings_web_tls_level, sett
 
 /* Once the file is read, if there is one: "~/" in paths, and the usual address. */
 void settings_place_web(struct settings *settings);
-
-/* As the server takes them; what is pointed to is the settings'. `control_path` is the caller's. */
-struct web_settings settings_for_web(const struct settings *settings, const char *control_path, bool have_tokens);
 
 #endif

@@ -8,7 +8,9 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/alarm.h"
+#include "scheduler/instant.h"
 #include "scheduler/store_due.h"
+#include "scheduler/store_outbox.h"
 
 /* A DAG whose schedules are in force, or were when what is being written was decided. */
 struct lent {
@@ -27,6 +29,7 @@ struct trigger {
 	struct writer_job job;
 	bool writing;
 	bool stopping;
+	const struct notice_terms *notices; /* in force when it was asked */
 	int64_t wall_ms; /* of the decisions */
 	size_t count;
 	struct timetable_decision decisions[TRIGGER_BATCH_MAX];
@@ -59,11 +62,65 @@ static void retire(struct trigger *trigger, const char *dag)
 
 /* --- what is due ---------------------------------------------------------------------------------------- */
 
+/* Nobody was there when it was due: its DAG's people may want to know. */
+static bool is_missed(const struct store_settled *settled)
+{
+	return !settled->before && !settled->ran &&
+	       (strcmp(settled->reason, "missed") == 0 || strcmp(settled->reason, "too_late") == 0);
+}
+
+/* Those at `first` and behind it that were passed over for the same reason, of one DAG: one notice. */
+static int notice_missed(struct store *store, struct trigger *trigger, size_t first, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	const struct timetable_decision *decision = &trigger->decisions[first];
+	const struct notice_terms *terms = trigger->notices;
+	char first_nominal[INSTANT_LABEL_BYTES], last_nominal[INSTANT_LABEL_BYTES];
+	struct notice_list receivers;
+	struct store_missed missed = {
+		.dag = decision->dag->name,
+		.reason = trigger->settled[first].reason,
+		.first_due_wall_ms = decision->due.at_ms,
+		.page = terms->page,
+		.receivers = &receivers,
+		.wall_ms = trigger->wall_ms,
+	};
+
+	notice_list(terms, decision->dag, DAG_ON_MISSED, &arena, &receivers);
+	if (receivers.count == 0)
+		return 0;
+	for (size_t i = first; i < trigger->count; i++) {
+		if (trigger->decisions[i].dag != decision->dag || !is_missed(&trigger->settled[i]) ||
+		    strcmp(trigger->settled[i].reason, missed.reason) != 0)
+			continue;
+		missed.count++;
+		missed.last_due_wall_ms = trigger->decisions[i].due.at_ms;
+		instant_label(trigger->decisions[i].due.nominal_local_s, last_nominal);
+	}
+	instant_label(decision->due.nominal_local_s, first_nominal);
+	missed.first_nominal = first_nominal;
+	missed.last_nominal = last_nominal;
+	return store_notice_missed(store, &missed, err);
+}
+
+static bool is_first_of_kind(const struct trigger *trigger, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (trigger->decisions[i].dag == trigger->decisions[at].dag && is_missed(&trigger->settled[i]) &&
+		    strcmp(trigger->settled[i].reason, trigger->settled[at].reason) == 0)
+			return false;
+	return true;
+}
+
 static int write_settled(struct store *store, void *context, struct err *err)
 {
 	struct trigger *trigger = context;
+	int rc = store_settle(store, trigger->decisions, trigger->count, trigger->wall_ms, trigger->settled, err);
 
-	return store_settle(store, trigger->decisions, trigger->count, trigger->wall_ms, trigger->settled, err);
+	for (size_t i = 0; rc == 0 && i < trigger->count; i++)
+		if (is_missed(&trigger->settled[i]) && is_first_of_kind(trigger, i))
+			rc = notice_missed(store, trigger, i, err);
+	return rc;
 }
 
 static void tell(struct trigger *trigger, const struct timetable_decision *decision,
@@ -114,6 +171,7 @@ static void look(struct trigger *trigger)
 	if (trigger->writing || trigger->stopping)
 		return;
 	trigger->wall_ms = clock_wall_ms();
+	trigger->notices = &engine_settings(trigger->engine)->notices;
 	trigger->count = timetable_due(trigger->timetable, trigger->wall_ms, trigger->decisions, TRIGGER_BATCH_MAX);
 	if (trigger->count == 0) {
 		next_ms = timetable_next_wall_ms(trigger->timetable);

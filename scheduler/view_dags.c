@@ -372,7 +372,7 @@ static json_t *occurrence_object(sqlite3_stmt *stmt, const char *dag, const char
 	return object;
 }
 
-static int read_occurrences(struct store *store, const struct view_occurrences *wanted, int64_t schedule,
+static int read_occurrences(struct store *store, const struct view_ledger *wanted, int64_t schedule,
 			    const char *cron, const char *timezone, struct occurrences *out, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_web_occurrences);
@@ -398,7 +398,7 @@ static int newest_first(const void *a, const void *b)
 	return left < right ? 1 : left > right ? -1 : 0;
 }
 
-static int read_schedules(struct store *store, const struct view_occurrences *wanted, int64_t dag,
+static int read_schedules(struct store *store, const struct view_ledger *wanted, int64_t dag,
 			  struct occurrences *out, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_web_schedules);
@@ -430,9 +430,9 @@ static json_t *cut_page(struct occurrences *all, size_t limit, json_t **next_out
 	return list;
 }
 
-int view_occurrences(struct store *store, const struct view_occurrences *wanted, json_t **out, struct err *err)
+int view_ledger(struct store *store, const struct view_ledger *wanted, json_t **out, struct err *err)
 {
-	struct view_occurrences bounded = *wanted;
+	struct view_ledger bounded = *wanted;
 	struct occurrences all = { 0 };
 	json_t *list, *next;
 	int64_t dag;

@@ -47,7 +47,7 @@ int view_dags(struct store *store, const struct view_dag_facts *facts, size_t co
 int view_dag(struct store *store, const char *name, const struct view_dag_facts *facts, int runs, json_t **out,
 	     struct err *err);
 
-struct view_occurrences {
+struct view_ledger {
 	const char *dag;
 	int64_t before_wall_ms; /* 0: the newest */
 	int64_t from_wall_ms;	/* not before it; INT64_MIN: any */
@@ -59,7 +59,7 @@ struct view_occurrences {
  *  "state":"ran|skipped", "reason":null, "run":"digits/3" or null, "decided":..., "detail":""}...newest first],
  *  "next": number or null}
  */
-int view_occurrences(struct store *store, const struct view_occurrences *wanted, json_t **out, struct err *err);
+int view_ledger(struct store *store, const struct view_ledger *wanted, json_t **out, struct err *err);
 
 /*
  * {"run":..., "task":..., "thinned":false, "metrics":[{"attempt":1, "at":..., "values":{"step":100, "loss":0.31}}]},
