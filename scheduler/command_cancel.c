@@ -7,6 +7,7 @@
 #include "common/scope.h"
 #include "scheduler/command.h"
 #include "scheduler/foreground.h"
+#include "scheduler/handover.h"
 #include "scheduler/owner.h"
 
 enum { LOOK_MS = 100 };
@@ -33,7 +34,25 @@ static int look(struct store *store, struct target *target, struct err *err)
 	return 0;
 }
 
-/* Another process drives it: ask, and wait until it has ended (or its driver has). */
+/* Until it has ended, or whoever drove it has. */
+static int wait_for_end(struct store *store, struct target *target, struct err *err)
+{
+	while (owner_is_alive(store->home, target->dag, target->number, NULL)) {
+		if (look(store, target, err) < 0)
+			return command_fail(err);
+		if (machine_ended(run_states, target->state))
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000 }, NULL);
+	}
+	if (look(store, target, err) < 0)
+		return command_fail(err);
+	fprintf(stderr, "stoker: %s/%" PRIu64 " %s\n", target->dag, target->number,
+		machine_ended(run_states, target->state) ? run_states[target->state].name
+							 : "was left by its driver; cancel it again");
+	return machine_ended(run_states, target->state) ? COMMAND_DONE : COMMAND_FAILED;
+}
+
+/* Another process drives it: ask, and wait. */
 static int ask_driver(struct store *store, struct target *target, bool now, int64_t pid, struct arena *arena,
 		      struct err *err)
 {
@@ -43,19 +62,7 @@ static int ask_driver(struct store *store, struct target *target, bool now, int6
 	fprintf(stderr,
 		"stoker: asked the driver of %s/%" PRIu64 " (pid %" PRId64 ") to cancel it; waiting\n",
 		target->dag, target->number, pid);
-	while (owner_is_alive(store->home, target->dag, target->number, NULL)) {
-		nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000 }, NULL);
-		if (look(store, target, err) < 0)
-			return command_fail(err);
-		if (machine_ended(run_states, target->state))
-			break;
-	}
-	if (look(store, target, err) < 0)
-		return command_fail(err);
-	fprintf(stderr, "stoker: %s/%" PRIu64 " %s\n", target->dag, target->number,
-		machine_ended(run_states, target->state) ? run_states[target->state].name
-							 : "was left by its driver; cancel it again");
-	return machine_ended(run_states, target->state) ? COMMAND_DONE : COMMAND_FAILED;
+	return wait_for_end(store, target, err);
 }
 
 static int cancel(const char *name, const char *config, bool now, struct arena *arena)
@@ -67,7 +74,8 @@ static int cancel(const char *name, const char *config, bool now, struct arena *
 	const char *home;
 	struct err err;
 	int64_t pid = 0;
-	int status;
+	int status, rc;
+	bool open;
 
 	if (command_load_settings(config, &settings) != 0)
 		return COMMAND_USAGE;
@@ -77,8 +85,13 @@ static int cancel(const char *name, const char *config, bool now, struct arena *
 		return command_fail(&err);
 	how.actor = command_actor(arena);
 	how.origin = command_origin(arena);
-	if (!machine_ended(run_states, target.state) &&
-	    owner_is_alive(home, target.dag, target.number, &pid))
+	open = !machine_ended(run_states, target.state);
+	rc = open ? handover_cancel(home, name, now, &err) : 0;
+	if (rc < 0)
+		status = command_fail(&err);
+	else if (rc == 1)
+		status = wait_for_end(store, &target, &err);
+	else if (open && owner_is_alive(home, target.dag, target.number, &pid))
 		status = ask_driver(store, &target, now, pid, arena, &err);
 	else
 		status = foreground_drive(take(store), target.run, &how);

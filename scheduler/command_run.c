@@ -10,9 +10,12 @@
 #include "scheduler/command.h"
 #include "scheduler/fitness.h"
 #include "scheduler/foreground.h"
+#include "scheduler/handover.h"
+#include "scheduler/listing.h"
 #include "scheduler/owner.h"
 #include "scheduler/params.h"
 #include "scheduler/source.h"
+#include "scheduler/view.h"
 
 struct arguments {
 	const char *target; /* file, or the run to resume */
@@ -21,12 +24,14 @@ struct arguments {
 	size_t assignments_room;
 	const char *config;
 	bool resume;
+	bool here;
 };
 
 static int read_arguments(int argc, char **argv, struct arguments *out)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'C' },
+		{ "here", no_argument, NULL, 'h' },
 		{ "param", required_argument, NULL, 'p' },
 		{ "resume", required_argument, NULL, 'r' },
 		{ NULL, 0, NULL, 0 },
@@ -43,6 +48,9 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 			out->target = optarg;
 		} else if (option == 'C') {
 			out->config = optarg;
+			out->here = true; /* the daemon has settings of its own */
+		} else if (option == 'h') {
+			out->here = true;
 		} else {
 			return COMMAND_USAGE;
 		}
@@ -69,6 +77,16 @@ static int load_file(const char *path, struct dag **dag_out)
 	diagnostics_print(&diagnostics, stderr, command_color(stderr));
 	diagnostics_fini(&diagnostics);
 	return rc;
+}
+
+static int check_file(const char *path)
+{
+	struct dag *dag;
+
+	if (load_file(path, &dag) < 0)
+		return COMMAND_USAGE;
+	dag_free(dag);
+	return 0;
 }
 
 /* What hangs together for a run that is being made: it is owned before anybody can see it. */
@@ -173,31 +191,93 @@ static int find_old_one(const struct arguments *arguments, struct arena *arena, 
 	return 0;
 }
 
-static int run_command(int argc, char **argv)
+/* Takes up a run, or tries one again that has ended: the daemon does either. */
+static int resume_by_daemon(const char *home, const char *name, bool ended)
 {
-	struct arguments arguments = { 0 };
+	autojson json_t *answer = NULL;
+	struct err err;
+	int rc = ended ? handover_retry(home, name, NULL, false, &answer, &err) : 1;
+
+	return rc < 0 ? command_fail(&err) : handover_watch(home, name);
+}
+
+static int find_state(const char *home, const char *name, bool *ended_out, struct err *err)
+{
+	autostore struct store *store = NULL;
+	autojson json_t *row = NULL;
+	uint64_t id;
+	int rc = store_open_reader(home, &store, err);
+
+	if (rc == 0)
+		rc = command_find_run(store, name, &id, err);
+	if (rc == 0)
+		rc = view_run_alone(store, id, &row, err);
+	if (rc == 0)
+		*ended_out = machine_ended(run_states, (unsigned)machine_find(run_states, RUN_STATES,
+									      listing_text(row, "state")));
+	return rc;
+}
+
+/* 1: the daemon drives it, and *status_out is the command's; 0: there is none. */
+static int hand_over(const struct arguments *arguments, struct arena *arena, int *status_out)
+{
+	const char *home, *run;
+	struct err err;
+	bool ended = false;
+	int rc;
+
+	if (arguments->here || store_home(arena, &home, &err) < 0 || !owner_daemon_is_alive(home, NULL))
+		return 0;
+	if (arguments->resume) {
+		*status_out = find_state(home, arguments->target, &ended, &err) < 0
+				      ? command_fail(&err)
+				      : resume_by_daemon(home, arguments->target, ended);
+		return 1;
+	}
+	if (access(arguments->target, F_OK) == 0 && check_file(arguments->target) != 0) {
+		*status_out = COMMAND_USAGE; /* its mistakes are told here, with their lines */
+		return 1;
+	}
+	rc = handover_run(home, arguments->target, arguments->assignments, arguments->assignments_count, arena, &run,
+			  &err);
+	if (rc == 0)
+		return 0;
+	*status_out = rc < 0 ? command_fail(&err) : handover_watch(home, run);
+	return 1;
+}
+
+static int run_here(const struct arguments *arguments, struct arena *arena)
+{
 	struct foreground how = { .verb = FOREGROUND_GO, .owner = -1 };
 	autosettings struct settings *settings = NULL;
 	struct store *store = NULL;
-	struct arena arena;
 	uint64_t run = 0;
+	int status = command_load_settings(arguments->config, &settings);
+
+	if (status == 0)
+		status = arguments->resume
+				 ? find_old_one(arguments, arena, &store, &run)
+				 : run_new_one(arguments, settings, arena, &store, &run, &how.owner);
+	if (status == 0) {
+		how.settings = settings;
+		how.actor = command_actor(arena);
+		how.origin = command_origin(arena);
+		status = foreground_drive(take(store), run, &how);
+	}
+	store_close(store);
+	return status;
+}
+
+static int run_command(int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	struct arena arena;
 	int status;
 
 	arena_init(&arena);
 	status = read_arguments(argc, argv, &arguments);
-	if (status == 0)
-		status = command_load_settings(arguments.config, &settings);
-	if (status == 0)
-		status = arguments.resume
-				 ? find_old_one(&arguments, &arena, &store, &run)
-				 : run_new_one(&arguments, settings, &arena, &store, &run, &how.owner);
-	if (status == 0) {
-		how.settings = settings;
-		how.actor = command_actor(&arena);
-		how.origin = command_origin(&arena);
-		status = foreground_drive(take(store), run, &how);
-	}
-	store_close(store);
+	if (status == 0 && hand_over(&arguments, &arena, &status) == 0)
+		status = run_here(&arguments, &arena);
 	free(arguments.assignments);
 	arena_fini(&arena);
 	return status;
@@ -205,19 +285,22 @@ static int run_command(int argc, char **argv)
 
 const struct command command_run = {
 	.name = "run",
-	.synopsis = "FILE [-p NAME=VALUE]... | --resume RUN [--config FILE]",
-	.summary = "run a DAG here and now, with its progress on the terminal",
-	.help = "Runs the DAG in FILE until it has ended, without a daemon: on this machine, and where\n"
-		"steps name a `worker`, on the machines of stoker.yaml.\n"
+	.synopsis = "FILE|DAG [-p NAME=VALUE]... | --resume RUN [--here] [--config FILE]",
+	.summary = "run a DAG now, with its progress on the terminal",
+	.help = "Runs the DAG in FILE until it has ended: on this machine, and where steps name a\n"
+		"`worker`, on the machines of stoker.yaml. It takes no daemon; where there is one, that\n"
+		"drives the run, in turn with its others, and the progress is shown here. Then DAG may also\n"
+		"be the name of one that it has.\n"
 		"\n"
 		"  -p, --param NAME=VALUE   set a parameter (repeat for more)\n"
 		"      --resume RUN         take up a run that was left, or run again what did not\n"
 		"                           succeed in one that ended; RUN looks like digits/3\n"
-		"      --config FILE        the settings, in place of the usual stoker.yaml\n"
+		"      --here               by this process, also where there is a daemon\n"
+		"      --config FILE        the settings, in place of the usual stoker.yaml; implies --here\n"
 		"\n"
 		"Ctrl-C asks the steps to stop, waits until they have saved their state, and ends with\n"
 		"130; a second Ctrl-C stops them at once. SIGTERM and SIGHUP leave the steps running:\n"
-		"the run is orphaned until --resume takes it up. Exit status: 0 succeeded, 1 failed,\n"
+		"the run is orphaned until --resume, or a daemon, takes it up. Exit status: 0 succeeded, 1 failed,\n"
 		"2 invalid input, 130 canceled.\n",
 	.main = run_command,
 };

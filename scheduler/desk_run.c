@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/desk_parts.h"
+#include "scheduler/retry_plan.h"
 #include "scheduler/view.h"
 
 /* An answer that is given once what was decided is on disk. */
@@ -109,33 +110,6 @@ void desk_cancel(struct desk *desk, const json_t *arguments, const struct web_ca
 
 /* --- retry ---------------------------------------------------------------------------------------------- */
 
-static json_t *task_plan(const struct task *task, bool selected)
-{
-	bool anew = task->row.state == TASK_SUCCEEDED;
-	const struct checkpoint_row *from = anew || task->step->checkpoint.resume == DAG_RESUME_NEVER
-						    ? NULL
-						    : ledger_newest(&task->ledger);
-
-	if (!selected)
-		return json_pack("{s:s, s:s, s:s, s:n}", "task", task->step->name, "state",
-				 task_states[task->row.state].name, "does", "keep", "from_checkpoint");
-	return json_pack("{s:s, s:s, s:s, s:s?}", "task", task->step->name, "state",
-			 task_states[task->row.state].name, "does", from == NULL ? "run" : "resume",
-			 "from_checkpoint", from == NULL ? NULL : from->name);
-}
-
-/* What a retry will do with each task. */
-static json_t *plan_of(const struct run *run, int from_step)
-{
-	autofree bool *selected = mem_array(run->dag->steps_count, sizeof *selected);
-	json_t *tasks = json_array();
-
-	core_select_retry(run, from_step, selected);
-	for (size_t i = 0; i < run->dag->steps_count; i++)
-		json_array_append_new(tasks, task_plan(&run->tasks[i], selected[i]));
-	return tasks;
-}
-
 static int find_from(struct desk *desk, uint64_t run, const json_t *arguments, int *step_out, struct err *err)
 {
 	const char *from = desk_text(arguments, "from");
@@ -189,7 +163,7 @@ static int preview(struct desk *desk, uint64_t id, int from_step, json_t *answer
 
 	if (store_load_run(engine_reader(desk->parts.engine), id, &run, err) < 0)
 		return err->code;
-	json_object_set_new(answer, "tasks", plan_of(run, from_step));
+	json_object_set_new(answer, "tasks", retry_plan(run, from_step));
 	run_free(run);
 	return 0;
 }
@@ -201,7 +175,7 @@ static int begin_retry(struct desk *desk, uint64_t id, int from_step, const stru
 
 	if (queue_reopen(desk->parts.queue, id, &run, err) < 0)
 		return err->code;
-	json_object_set_new(answer, "tasks", plan_of(run, from_step));
+	json_object_set_new(answer, "tasks", retry_plan(run, from_step));
 	json_object_set_new(answer, "state", json_string(run_states[RUN_RUNNING].name));
 	engine_retry(desk->parts.engine, id, from_step, asker->actor, asker->origin);
 	engine_kick(desk->parts.engine);

@@ -11,6 +11,7 @@ libscheduler_a_SOURCES = \
 	scheduler/desk_dag.c \
 	scheduler/desk_run.c \
 	scheduler/desk_trigger.c \
+	scheduler/handover.c scheduler/handover.h \
 	scheduler/herald.c scheduler/herald.h \
 	scheduler/lateness.c scheduler/lateness.h \
 	scheduler/onlooker.c scheduler/onlooker.h \
@@ -42,6 +43,7 @@ libscheduler_a_SOURCES = \
 	scheduler/readiness.c scheduler/readiness.h \
 	scheduler/registry.c scheduler/registry.h \
 	scheduler/retry.c scheduler/retry.h \
+	scheduler/retry_plan.c scheduler/retry_plan.h \
 	scheduler/run.c scheduler/run.h \
 	scheduler/settings.c scheduler/settings.h \
 	scheduler/settings_web.c scheduler/settings_web.h \

@@ -19,7 +19,7 @@
 
 #include "scheduler/engine.h"
 
-enum { QUEUE_LOOK_MS = 15000, QUEUE_ACTIVE_MAX = 64, QUEUE_ROWS_MAX = 20000 };
+enum { QUEUE_LOOK_MS = 5000, QUEUE_ACTIVE_MAX = 64, QUEUE_ROWS_MAX = 20000 };
 
 struct queue;
 

@@ -103,6 +103,26 @@ static json_t *answer_object(const struct why *why, const struct task *task, str
 	return answer;
 }
 
+/* Of a run that is queued: what keeps it from being taken up. */
+static void read_turn(struct store *store, uint64_t id, struct why *why, struct arena *arena)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_dag_going_on);
+
+	why->waits_for = view_limits_waits_for(store, id, arena);
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	if (view_next(store, stmt, NULL) == 1) {
+		why->going_on = arena_printf(arena, "%s/%lld", why->run->row.dag,
+					     (long long)sqlite3_column_int64(stmt, 0));
+		why->going_on_count = (size_t)sqlite3_column_int64(stmt, 1);
+	}
+	sqlite3_reset(stmt);
+	stmt = store_statement(store, STMT_dag_queued_before);
+	sqlite3_bind_int64(stmt, 1, (int64_t)id);
+	if (view_next(store, stmt, NULL) == 1)
+		why->queued_before = (size_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+}
+
 int view_why(struct store *store, uint64_t id, int step, json_t **out, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
@@ -124,7 +144,7 @@ int view_why(struct store *store, uint64_t id, int step, json_t **out, struct er
 	if (!machine_ended(run_states, run->row.state) && view_limits_read(store, &arena, &why, err) < 0)
 		return err->code;
 	if (run->row.state == RUN_QUEUED)
-		why.waits_for = view_limits_waits_for(store, id, &arena);
+		read_turn(store, id, &why, &arena);
 	if (run->row.cancel_wall_ms > 0 || run->row.state == RUN_CANCELED)
 		why.canceled_by = read_canceled_by(store, id, &arena);
 	why.fetched = find_fetched(store, run, &arena);

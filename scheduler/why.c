@@ -440,6 +440,23 @@ static const struct task *find_telling(const struct run *run)
 	return NULL;
 }
 
+static void append_turn(const struct why *why, struct buf *out)
+{
+	const struct dag *dag = why->run->dag;
+
+	buf_append_text(out, " and waits for its turn");
+	if (why->going_on != NULL && why->going_on_count >= (size_t)dag->max_active_runs) {
+		buf_printf(out, ": %s is going on", why->going_on);
+		if (why->going_on_count > 1)
+			buf_printf(out, " (and %zu more)", why->going_on_count - 1);
+		buf_printf(out, ", and %s has no more than %d at a time (max_active_runs)", dag->name,
+			   dag->max_active_runs);
+	}
+	if (why->queued_before > 0)
+		buf_printf(out, "; %zu of its own go%s before it", why->queued_before,
+			   why->queued_before == 1 ? "es" : "");
+}
+
 /* It is not taken up yet, so what its tasks wait for is that. */
 static void append_queued_run(const struct why *why, struct buf *out)
 {
@@ -447,7 +464,7 @@ static void append_queued_run(const struct why *why, struct buf *out)
 	if (why->waits_for != NULL && why->waits_for[0] != '\0')
 		buf_printf(out, ": %s", why->waits_for);
 	else
-		buf_append_text(out, " and waits for its turn");
+		append_turn(why, out);
 	append_orphaned(why, out);
 }
 

@@ -81,6 +81,9 @@ struct why {
 	const struct why_waiting *waiting; /* in the order in which they go */
 	size_t waiting_count;
 	const char *waits_for;   /* of a run that is queued; "" */
+	const char *going_on;    /* the run of its DAG that has been going on longest: "digits/3"; NULL: none */
+	size_t going_on_count;   /* so many of its DAG go on */
+	size_t queued_before;    /* so many of its DAG are queued and go before it */
 	const char *canceled_by; /* "root (cli laptop)" */
 	const bool *fetched; /* per step: what it left is here, for whoever needs it; NULL: nothing is */
 	const char *last_line;	 /* of the log of the task that why_log_task names */

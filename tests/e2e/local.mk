@@ -8,6 +8,7 @@ PY_LOG_DRIVER = $(LOG_DRIVER)
 e2e_stories = \
 	tests/e2e/test_artifacts.py \
 	tests/e2e/test_checkpoints.py \
+	tests/e2e/test_daemon.py \
 	tests/e2e/test_cli.py \
 	tests/e2e/test_demo.py \
 	tests/e2e/test_hostile.py \
