@@ -9,7 +9,7 @@
 
 enum { NAMES_MAX = 3 };
 
-/* "digits/3 train (2h10m), digits/4 train (8m02s) and 3 more" */
+/* "digits/3 train (2h10m), digits/4 fit (8m02s, with 7 like it) and 3 more" */
 static void append_list(struct buf *out, const json_t *list, int64_t now_wall_ms)
 {
 	char span[CLOCK_SPAN_BYTES];
@@ -17,8 +17,11 @@ static void append_list(struct buf *out, const json_t *list, int64_t now_wall_ms
 	for (size_t i = 0; i < json_array_size(list) && i < NAMES_MAX; i++) {
 		const json_t *item = json_array_get(list, i);
 
-		buf_printf(out, "%s%s %s (%s)", i == 0 ? "" : ", ", listing_text(item, "run"),
+		buf_printf(out, "%s%s %s (%s", i == 0 ? "" : ", ", listing_text(item, "run"),
 			   listing_text(item, "task"), clock_span(now_wall_ms - listing_time(item, "since"), span));
+		if (listing_number(item, "count") > 1)
+			buf_printf(out, ", with %d like it", (int)listing_number(item, "count") - 1);
+		buf_append_text(out, ")");
 	}
 	if (json_array_size(list) > NAMES_MAX)
 		buf_printf(out, " and %zu more", json_array_size(list) - NAMES_MAX);

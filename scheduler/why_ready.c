@@ -305,6 +305,7 @@ static bool compete(const struct why *why, const struct why_ask *a, const struct
 static void add_one_before(struct why_names *names, const struct why *why, const struct why_waiting *other,
 			   const struct why_waiting *mine)
 {
+	size_t alike = other->count - 1 - (other->count > 1 && ask_alike(&other->ask, &mine->ask)); /* but it */
 	char remark[80], span[CLOCK_SPAN_BYTES];
 	int n;
 
@@ -312,8 +313,7 @@ static void add_one_before(struct why_names *names, const struct why *why, const
 		n = snprintf(remark, sizeof remark, " (priority %d", other->priority);
 	else
 		n = snprintf(remark, sizeof remark, " (waits for %s", clock_span(other->waited_ms, span));
-	snprintf(remark + n, sizeof remark - (size_t)n, other->count > 1 ? ", with %zu like it)" : ")",
-		 other->count - 1);
+	snprintf(remark + n, sizeof remark - (size_t)n, alike > 0 ? ", with %zu like it)" : ")", alike);
 	add_ask(names, why, &other->ask, remark);
 }
 
