@@ -16,8 +16,10 @@ BUILD="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libyaml-dev li
 # The demo's: numpy, the data set, and a fast linear algebra for numpy.
 DEMO="python3 python3-numpy python3-sklearn libopenblas0-pthread"
 # llvm has the symbolizer that turns the addresses in a sanitizer's report into lines. The tests make hosts of their
-# own with sshd and ip (tests/e2e/lab.py) and log in to them with various shells.
+# own with sshd and ip (tests/e2e/lab.py) and log in to them with various shells. croniter is what due times are
+# compared with.
 TEST="libcmocka-dev clang libclang-rt-dev llvm valgrind xz-utils openssh-server openssh-client iproute2 tcsh fish"
+TEST="$TEST python3-croniter"
 # Not in every release or for every machine type, and not needed where they are not.
 OPTIONAL=" libclang-rt-dev libopenblas0-pthread tcsh fish "
 

@@ -12,8 +12,10 @@ int params_json(const struct dag *dag, const char *const *assignments, size_t co
 	json_t *object;
 	int rc = param_bind(dag, assignments, count, &arena, &values, err);
 
+	if (rc == ERR_NOT_FOUND && err != NULL) /* a parameter that the user made up */
+		err->code = ERR_INVALID;
 	if (rc < 0)
-		return rc;
+		return err == NULL ? rc : err->code;
 	object = json_object();
 	for (size_t i = 0; i < dag->params_count; i++)
 		json_object_set_new(object, dag->params[i].name, json_string(values[i]));

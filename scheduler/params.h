@@ -1,7 +1,7 @@
 /*
  * params.h - the values of a run's parameters, as they are stored
  *
- * Errors: as param_bind.
+ * Errors: ERR_INVALID, as param_bind tells it.
  */
 #ifndef SCHEDULER_PARAMS_H
 #define SCHEDULER_PARAMS_H

@@ -10,6 +10,7 @@ e2e_stories = \
 	tests/e2e/test_checkpoints.py \
 	tests/e2e/test_daemon.py \
 	tests/e2e/test_cli.py \
+	tests/e2e/test_croniter.py \
 	tests/e2e/test_demo.py \
 	tests/e2e/test_hostile.py \
 	tests/e2e/test_kill.py \
@@ -20,6 +21,7 @@ e2e_stories = \
 	tests/e2e/test_next.py \
 	tests/e2e/test_notify.py \
 	tests/e2e/test_orphan.py \
+	tests/e2e/test_schedules.py \
 	tests/e2e/test_source.py \
 	tests/e2e/test_ssh.py \
 	tests/e2e/test_ssh_demo.py \

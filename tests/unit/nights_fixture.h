@@ -82,14 +82,20 @@ static inline void nights_start(struct nights *nights)
 		nights_put(nights, nights->dags[i]);
 }
 
-static inline void nights_open(struct nights *nights, const char *now)
+/* `home` NULL: in memory. */
+static inline void nights_open_at(struct nights *nights, const char *home, const char *now)
 {
 	struct err err;
 
 	*nights = (struct nights){ .now_ms = ms(now), .zones = zones_new("UTC") };
-	if (store_open_memory(&nights->store, &err) < 0)
+	if ((home == NULL ? store_open_memory(&nights->store, &err) : store_open(home, &nights->store, &err)) < 0)
 		fail_msg("%s", err.text);
 	nights_start(nights);
+}
+
+static inline void nights_open(struct nights *nights, const char *now)
+{
+	nights_open_at(nights, NULL, now);
 }
 
 static inline void nights_close(struct nights *nights)

@@ -4,6 +4,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <ftw.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/calendar.h"
 #include "common/rng.h"
@@ -716,6 +719,68 @@ static void no_kill_and_no_clock_makes_a_twin_or_a_gap(void **state)
 	}
 }
 
+/* A process that lets time pass as fast as it can, telling each step, until it is killed. */
+static void live(const char *home, int told)
+{
+	struct nights nights;
+	int64_t settled_ms;
+
+	nights_open_at(&nights, home, "2026-05-01T00:10:00Z");
+	settled_ms = nights_number(&nights, "SELECT max(settled_ms) FROM schedule");
+	if (settled_ms > 0) /* it was down for a while, too */
+		nights.now_ms = settled_ms + (int64_t)rng_below(&dice, 3 * HOUR_MS);
+	load(&nights, "cron: '*/15 * * * *', catchup: all, overlap: queue");
+	for (;;) {
+		nights_pass(&nights, nights.now_ms + (int64_t)rng_below(&dice, HOUR_MS));
+		nights_end_runs(&nights);
+		assert_true(write(told, "", 1) == 1);
+	}
+}
+
+/* It is killed somewhere in what comes after `count` of them. */
+static void live_and_die(const char *home, uint64_t count)
+{
+	int told[2];
+	char step;
+	pid_t pid;
+
+	assert_int_equal(pipe(told), 0);
+	pid = fork();
+	if (pid == 0)
+		live(home, told[1]);
+	close(told[1]);
+	while (count-- > 0)
+		assert_true(read(told[0], &step, 1) == 1);
+	usleep((unsigned)rng_below(&dice, 3000));
+	kill(pid, SIGKILL);
+	assert_true(waitpid(pid, NULL, 0) == pid);
+	close(told[0]);
+}
+
+static void a_killed_process_leaves_no_twin_and_no_gap(void **state)
+{
+	char home[] = "/tmp/stoker-nights-XXXXXX";
+	autofree char *remove = NULL;
+	struct nights nights;
+	struct dag *dag;
+
+	(void)state;
+	dice = rng_seeded(7);
+	assert_non_null(mkdtemp(home));
+	remove = mem_printf("rm -rf %s", home);
+	for (int i = 0; i < (quick() ? 10 : 40); i++)
+		live_and_die(home, 1 + rng_below(&dice, 15));
+	nights_open_at(&nights, home, "2026-05-01T00:10:00Z");
+	dag = nights_parse("name: n\nschedule: '*/15 * * * *'\nsteps: {a: {run: x}}\n");
+	check_ledger(&nights, dag, nights_number(&nights, "SELECT since_ms FROM schedule"), 7);
+	assert_int_equal(nights_number(&nights, "SELECT count(*) FROM run"),
+			 nights_number(&nights, "SELECT count(*) FROM occurrence"));
+	assert_true(nights_number(&nights, "SELECT count(*) FROM run") > (quick() ? 50 : 200));
+	dag_free(dag);
+	nights_close(&nights);
+	assert_int_equal(system(remove), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -745,6 +810,7 @@ int main(void)
 		cmocka_unit_test(the_same_decision_twice_is_one_run),
 		cmocka_unit_test(a_year_of_nights_in_every_zone_with_kills),
 		cmocka_unit_test(no_kill_and_no_clock_makes_a_twin_or_a_gap),
+		cmocka_unit_test(a_killed_process_leaves_no_twin_and_no_gap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
