@@ -9,6 +9,7 @@ import subprocess
 from lib import STOKER, Sandbox, check, equal, has, main, story, wait_for
 
 COMMANDS = ("validate", "run", "next", "status", "runs", "logs", "why", "cancel", "retry", "checkpoints", "events")
+COMMANDS += ("list", "pause", "unpause", "backfill")
 
 PARAMS = """\
 name: p

@@ -235,6 +235,23 @@ static void mistakes_about_notices_are_told_at_their_place(void **state)
 	assert_refused("url: stoker.lan\n", 1, 6, "'url' must be a URL with http or https, found 'stoker.lan'");
 }
 
+static void a_time_zone_is_one_that_there_is(void **state)
+{
+	(void)state;
+	if (access("/usr/share/zoneinfo/Europe/Berlin", R_OK) < 0)
+		skip();
+	assert_refused("timezone: Europe/Belrin\n", 1, 11, "there is no time zone 'Europe/Belrin'");
+	assert_int_equal(load("timezone: Europe/Berlin\n"), 0);
+	assert_string_equal(settings->timezone, "Europe/Berlin");
+}
+
+static void without_one_this_machines_holds(void **state)
+{
+	(void)state;
+	assert_int_equal(load("workers: {}\n"), 0);
+	assert_null(settings->timezone);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -255,6 +272,8 @@ int main(void)
 		TEST(a_named_file_must_be_there),
 		TEST(who_is_told_is_read_as_in_a_dag),
 		TEST(mistakes_about_notices_are_told_at_their_place),
+		TEST(a_time_zone_is_one_that_there_is),
+		TEST(without_one_this_machines_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
