@@ -7,6 +7,7 @@ include tests/unit/executor.mk
 include tests/unit/agent.mk
 include tests/unit/scheduler.mk
 include tests/unit/view.mk
+include tests/unit/web.mk
 include tests/unit/daemon.mk
 include tests/unit/due.mk
 include tests/unit/limits.mk

@@ -262,6 +262,8 @@ static void answer_follow(struct exchange *exchange, const struct web_log *log, 
 	follow->attempt = log->attempt;
 	follow->ended = !log->growing;
 	place_by_options(&exchange->request, fd, size, &follow->offset, &bytes);
+	if (exchange->request.tail_bytes == 0)
+		follow->offset = (uint64_t)exchange->request.offset; /* also one that is not there yet */
 	list_append(&web->follows, &follow->link);
 	uv_timer_start(&web->follow_timer, on_timer, LOGS_LOOK_MS, LOGS_LOOK_MS);
 	exchange->endless = true;

@@ -47,11 +47,20 @@ static void drop_oldest(struct stream *stream)
 	memset(event, 0, sizeof *event);
 }
 
-static char *copy_member(const json_t *event, const char *key)
+static char *copy_text(const char *text)
 {
-	const char *text = json_string_value(json_object_get(event, key));
-
 	return text == NULL ? NULL : mem_strdup(text);
+}
+
+static const char *member_of(const json_t *event, const char *key)
+{
+	return json_string_value(json_object_get(event, key));
+}
+
+/* The DAG of a run by its name; NULL for NULL. */
+static char *copy_dag_of(const char *run)
+{
+	return run == NULL ? NULL : mem_strndup(run, strcspn(run, "/"));
 }
 
 /* JSON without line breaks is one data line. A kind is a word of ours. */
@@ -63,6 +72,7 @@ static void append_event(struct buf *out, const struct stream *stream, uint64_t 
 
 /* --- a client --------------------------------------------------------------------------------------------- */
 
+/* Also what is said of no run but of its DAG, and what is said of none. */
 static bool wants(const struct client *client, const struct stream_event *event)
 {
 	if (client->run != NULL && event->run != NULL && strcmp(client->run, event->run) != 0)
@@ -162,11 +172,6 @@ static void begin(struct client *client, const char *last_id)
 		     last_id != NULL && place == 0 ? "reset" : "hello", "{}");
 }
 
-static char *copy_text(const char *text)
-{
-	return text == NULL ? NULL : mem_strdup(text);
-}
-
 void stream_answer(struct exchange *exchange)
 {
 	struct web *web = exchange->connection->listener->web;
@@ -184,7 +189,8 @@ void stream_answer(struct exchange *exchange)
 	client->mhd = exchange->mhd;
 	client->fd = exchange->connection->fd;
 	client->run = copy_text(exchange->request.query.run);
-	client->dag = copy_text(exchange->request.query.dag);
+	client->dag = exchange->request.query.dag != NULL ? copy_text(exchange->request.query.dag)
+							  : copy_dag_of(client->run);
 	client->spoke_mono_ms = clock_mono_ms();
 	begin(client, last_id);
 	list_append(&web->stream.clients, &client->link);
@@ -266,8 +272,8 @@ void stream_publish(struct web *web, const char *kind, json_t *event)
 	append_event(&text, stream, stream->next, fits ? kind : "reset", fits ? data : "{}");
 	place->bytes = text.bytes;
 	place->text = buf_take(&text);
-	place->run = copy_member(event, "run");
-	place->dag = copy_member(event, "dag");
+	place->run = copy_text(member_of(event, "run"));
+	place->dag = member_of(event, "dag") != NULL ? copy_text(member_of(event, "dag")) : copy_dag_of(place->run);
 	json_decref(event);
 	stream->bytes += place->bytes;
 	stream->next++;

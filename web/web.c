@@ -25,7 +25,6 @@
 
 enum {
 	IDLE_S = 30,	       /* silence on a connection */
-	REQUEST_MS = 20000,    /* from the first byte of a request to its last one */
 	ANSWER_MS = 120000,    /* for an answer that has an end */
 	SWEEP_MS = 500,
 	DISCARDED_BYTES_MAX = 16 * WEB_BODY_BYTES_MAX,
@@ -129,6 +128,11 @@ static enum MHD_Result on_accept(void *context, const struct sockaddr *address, 
 	return MHD_NO;
 }
 
+static int64_t request_ms(const struct web *web)
+{
+	return web->settings->request_ms > 0 ? web->settings->request_ms : WEB_REQUEST_MS;
+}
+
 static struct connection *open_connection(struct listener *listener, struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *fd = http->get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -137,7 +141,7 @@ static struct connection *open_connection(struct listener *listener, struct MHD_
 
 	connection->listener = listener;
 	connection->fd = fd->connect_fd;
-	connection->deadline_mono_ms = clock_mono_ms() + REQUEST_MS;
+	connection->deadline_mono_ms = clock_mono_ms() + request_ms(listener->web);
 	list_append(&listener->web->connections, &connection->link);
 	if (listener->local) {
 		identify_peer(connection);
@@ -258,7 +262,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
 	if (exchange == NULL)
 		return;
 	if (exchange->connection != NULL)
-		exchange->connection->deadline_mono_ms = clock_mono_ms() + REQUEST_MS + IDLE_S * 1000;
+		exchange->connection->deadline_mono_ms = clock_mono_ms() + IDLE_S * 1000 + request_ms(exchange->connection->listener->web);
 	api_forget(exchange);
 	if (exchange->answer != NULL)
 		http->destroy_response(exchange->answer);

@@ -20,7 +20,9 @@
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
 
@@ -33,6 +35,7 @@ enum {
 	WEB_CONNECTIONS_MAX = 1000, /* over TCP; and not more than the limit of open files leaves room for */
 	WEB_CONNECTIONS_EACH_MAX = 64, /* of one address that is not this machine's */
 	WEB_CONTROL_CONNECTIONS_MAX = 256,
+	WEB_REQUEST_MS = 20000,
 	WEB_STREAMS_MAX = 600, /* live streams and followed logs */
 };
 
@@ -48,6 +51,7 @@ struct web_settings {
 	const char *certificate_path; /* PEM; NULL: without TLS */
 	const char *key_path;
 	bool behind_proxy; /* something in front does TLS; a connection from this machine may then be anybody's */
+	int64_t request_ms; /* in which a request is to be here as a whole; 0: WEB_REQUEST_MS */
 	bool have_tokens;  /* without any, only addresses of this machine may be listened on */
 };
 

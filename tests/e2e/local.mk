@@ -29,6 +29,7 @@ e2e_stories = \
 	tests/e2e/test_ssh_survival.py \
 	tests/e2e/test_ssh_transport.py \
 	tests/e2e/test_store_faults.py \
+	tests/e2e/test_web.py \
 	tests/e2e/test_workers.py
 TESTS += $(e2e_stories)
 EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/lab.py tests/e2e/labinside.py

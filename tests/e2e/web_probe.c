@@ -2,7 +2,7 @@
  * web_probe.c - the web server without a scheduler, for test_web.py
  *
  * web_probe FOLDER [--listen ADDRESS]... [--host NAME] [--certificate F --key F] [--behind-proxy] [--no-tokens]
- *           [--shared PATH --group NAME]
+ *           [--shared PATH --group NAME] [--request-ms N]
  *
  * Listens on FOLDER/control.sock and the addresses, and prints `port N` for each, then `ready`. Reads answer with what
  * was asked for. Logs are FOLDER/<task>.<attempt>.log, growing while FOLDER/<task>.growing is there. The tokens are
@@ -225,7 +225,8 @@ static void read_options(int argc, char **argv, struct web_settings *out)
 		{ "certificate", required_argument, NULL, 'c' }, { "key", required_argument, NULL, 'k' },
 		{ "behind-proxy", no_argument, NULL, 'p' },  { "no-tokens", no_argument, NULL, 't' },
 		{ "group", required_argument, NULL, 'g' },
-		{ "shared", required_argument, NULL, 's' },  { NULL, 0, NULL, 0 },
+		{ "shared", required_argument, NULL, 's' },  { "request-ms", required_argument, NULL, 'r' },
+		{ NULL, 0, NULL, 0 },
 	};
 	static const char *listen[LISTEN_MAX], *hosts[LISTEN_MAX];
 	int option;
@@ -248,6 +249,8 @@ static void read_options(int argc, char **argv, struct web_settings *out)
 			out->have_tokens = false;
 		else if (option == 's')
 			out->shared_path = optarg;
+		else if (option == 'r')
+			out->request_ms = atoi(optarg);
 		else if (option == 'g')
 			out->shared_group = optarg;
 		else
