@@ -107,9 +107,11 @@ int command_end_output(void);
 /* --- the subcommands ------------------------------------------------------------------------------------ */
 
 extern const struct command command_backfill;
+extern const struct command command_backup;
 extern const struct command command_cancel;
 extern const struct command command_checkpoints;
 extern const struct command command_events;
+extern const struct command command_gc;
 extern const struct command command_list;
 extern const struct command command_logs;
 extern const struct command command_next;
@@ -120,9 +122,9 @@ extern const struct command command_run;
 extern const struct command command_runs;
 extern const struct command command_serve;
 extern const struct command command_status;
-extern const struct command command_unpause;
 extern const struct command command_token;
 extern const struct command command_trigger;
+extern const struct command command_unpause;
 extern const struct command command_validate;
 extern const struct command command_why;
 extern const struct command command_workers;

@@ -134,6 +134,17 @@ libscheduler_a_SOURCES += \
 	scheduler/why_parts.h \
 	scheduler/why_ready.c
 EXTRA_DIST += scheduler/statements_limits.def
+# --- operations: retention, backups, the doctor ---
+libscheduler_a_SOURCES += \
+	scheduler/backup.c scheduler/backup.h \
+	scheduler/command_backup.c \
+	scheduler/command_gc.c \
+	scheduler/gc.c scheduler/gc.h scheduler/gc_parts.h \
+	scheduler/gc_files.c \
+	scheduler/gc_rows.c \
+	scheduler/retention.c scheduler/retention.h \
+	scheduler/settings_retention.c scheduler/settings_retention.h
+EXTRA_DIST += scheduler/statements_backup.def scheduler/statements_gc.def
 dist_man_MANS += scheduler/stoker.1
 
 # --- the page, the API, and the command line's side of it ---

@@ -31,6 +31,8 @@ static const struct command *const commands[] = {
 	&command_workers,
 	&command_pools,
 	&command_token,
+	&command_backup,
+	&command_gc,
 };
 
 static void print_help(FILE *out)

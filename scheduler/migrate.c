@@ -8,8 +8,6 @@
 #include "common/scope.h"
 #include "scheduler/store.h"
 
-enum { APPLICATION_ID = 0x53746b72 /* "Stkr" */ };
-
 static const char schema_sql[] =
 #include "scheduler/schema_sql.inc"
 	;
@@ -44,7 +42,7 @@ static int read_version(struct store *store, int *version_out, struct err *err)
 	if (read_pragma(store, "PRAGMA user_version", version_out, err) < 0 ||
 	    read_pragma(store, "PRAGMA application_id", &id, err) < 0)
 		return err->code;
-	if (*version_out > 0 && id != APPLICATION_ID)
+	if (*version_out > 0 && id != STORE_APPLICATION_ID)
 		return err_set(err, ERR_CORRUPT, "open: %s is not a database of stoker's; move it away",
 			       store->path);
 	if (*version_out > STORE_SCHEMA_VERSION)
@@ -82,7 +80,7 @@ static int migrate_from(struct store *store, int version, struct err *err)
 	buf_append_text(&sql, "BEGIN EXCLUSIVE; ");
 	for (; version < STORE_SCHEMA_VERSION; version++)
 		buf_append_text(&sql, migrations[version]);
-	buf_printf(&sql, "; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;", APPLICATION_ID,
+	buf_printf(&sql, "; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;", STORE_APPLICATION_ID,
 		   STORE_SCHEMA_VERSION);
 	if (sqlite3_exec(store->db, buf_text(&sql), NULL, NULL, NULL) == SQLITE_OK)
 		return 0;

@@ -153,3 +153,24 @@ CREATE TABLE token (
 	revoked_ms INTEGER NOT NULL DEFAULT 0  -- 0: it is in force
 ) STRICT;
 CREATE UNIQUE INDEX token_live ON token (name) WHERE revoked_ms = 0;
+
+-- What retention does (gc.h). Of an ended run: 1 its logs are gone, 2 its metrics but the last, 4 the copies of its
+-- checkpoints; 128: it is on its way out itself, and nobody finds it any more. A run that is taken up begins with 0.
+ALTER TABLE run ADD COLUMN swept INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX run_ended ON run (dag, ended_ms, swept) WHERE ended_ms > 0;
+CREATE INDEX run_swept ON run (id) WHERE swept >= 128;
+-- What a foreign key asks for when a row goes, and whether a snapshot is in use.
+CREATE INDEX run_version ON run (dag_version);
+CREATE INDEX run_source ON run (source) WHERE source <> '';
+CREATE INDEX request_run ON request (run);
+
+-- The name of a run whose rows are gone, as long as the audit trail speaks of it.
+CREATE TABLE removed_run (
+	id INTEGER PRIMARY KEY,
+	dag INTEGER NOT NULL REFERENCES dag (id),
+	number INTEGER NOT NULL,
+	state TEXT NOT NULL,
+	ended_ms INTEGER NOT NULL,
+	removed_ms INTEGER NOT NULL,
+	UNIQUE (dag, number)
+) STRICT;

@@ -19,6 +19,7 @@
 #include "scheduler/settings_daemon.h"
 #include "scheduler/settings_notify.h"
 #include "scheduler/settings_pools.h"
+#include "scheduler/settings_retention.h"
 #include "scheduler/settings_web.h"
 
 #define SECOND_MS INT64_C(1000)
@@ -197,8 +198,14 @@ static void read_workers(struct spec *spec, const struct field *field, const str
 	}
 }
 
+static void read_retention(struct spec *spec, const struct field *field, const struct node *value, void *member)
+{
+	settings_read_retention(spec, field, value, &((struct reading *)member)->settings->retention);
+}
+
 static const struct field file_fields[] = {
 	{ "timezone", spec_schedule_read_timezone, AT(struct reading, timezone), .example = "Europe/Berlin" },
+	{ "retention", read_retention, 0, .example = "{runs: {age: 365d, keep: 100}}" },
 	{ "workers", read_workers, 0, .example = "{gpu1: {ssh: alice@gpu1.lan, labels: [gpu]}}" },
 	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
@@ -215,7 +222,7 @@ static const struct field_level file_level = { "this file", file_fields, COUNT_O
 static const struct field_level *const levels[] = {
 	&file_level,	    &worker_level,	&spec_resources_level,	 &settings_pool_level,
 	&spec_notify_level, &spec_webhook_level, &spec_secret_level,	 &settings_web_level,
-	&settings_web_tls_level, &settings_web_shared_level,
+	&settings_web_tls_level, &settings_web_shared_level, &settings_retention_level,
 };
 
 static void read_root(struct reading *reading, struct dag *holder, const struct document *document,
@@ -339,6 +346,7 @@ int settings_load(const char *named, struct settings **settings_out, struct diag
 	int rc = 0;
 
 	arena_init(&settings->arena);
+	retention_init(&settings->retention);
 	settings->path = find_file(&settings->arena, named);
 	if (settings->path != NULL)
 		rc = read_settings(settings, &reading, diagnostics);

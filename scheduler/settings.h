@@ -18,6 +18,7 @@
 #include "dag/diagnostic.h"
 #include "executor/ssh_target.h"
 #include "scheduler/notice.h"
+#include "scheduler/retention.h"
 #include "scheduler/terms.h"
 
 struct settings_worker {
@@ -64,6 +65,7 @@ struct settings {
 	const char *timezone; /* of schedules that name none; NULL: this machine's */
 	struct notice_terms notices;
 	struct settings_web web;
+	struct retention retention;
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */

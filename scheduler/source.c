@@ -274,14 +274,17 @@ static int gather(struct snapshot *s)
 
 /* --- storing it ----------------------------------------------------------------------------------------- */
 
-/* Whether it is there already, and of the right size; then it is younger than it was. */
+/*
+ * Whether it is there already, and of the right size; then it is younger than it was. The gc takes an old one out of the
+ * way before it looks at its age once more: one of us sees what the other did.
+ */
 static bool is_stored(const char *path, const struct parcel *parcel)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == parcel->bytes &&
-	       futimens(fd, NULL) == 0;
+	       futimens(fd, NULL) == 0 && access(path, F_OK) == 0;
 }
 
 static int write_piece(int fd, const uint8_t *bytes, size_t n)

@@ -163,6 +163,11 @@ static struct store *store_new(const char *home)
 	return store;
 }
 
+const char *store_sql(enum store_statement which)
+{
+	return statement_sql[which];
+}
+
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which)
 {
 	sqlite3_stmt **slot = &store->statements[which];
@@ -250,7 +255,8 @@ static int configure(struct store *store, struct err *err)
 	if (!store->writable)
 		return run_sql(store, "PRAGMA query_only = on", "open", err);
 	return run_sql(store,
-		       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = on;"
+		       /* The first one counts for a new database alone: what gc frees can be given back. */
+		       "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = on;"
 		       "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 33554432;",
 		       "open", err);
 }
@@ -270,6 +276,13 @@ static int open_writer(struct store *store, struct err *err)
 	return make_name(store, err);
 }
 
+int store_make_home(const char *home, struct err *err)
+{
+	int rc = make_folders(home, err);
+
+	return rc < 0 ? rc : refuse_network(home, err);
+}
+
 int store_open(const char *home, struct store **store_out, struct err *err)
 {
 	struct store *store;
@@ -277,7 +290,7 @@ int store_open(const char *home, struct store **store_out, struct err *err)
 	autoclose int lock = -1;
 	int rc;
 
-	if (make_folders(home, err) < 0 || refuse_network(home, err) < 0)
+	if (store_make_home(home, err) < 0)
 		return err->code;
 	lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (lock < 0)

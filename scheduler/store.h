@@ -26,7 +26,7 @@
 #include "common/err.h"
 #include "scheduler/core.h"
 
-enum { STORE_SCHEMA_VERSION = 2, STORE_BUSY_MS = 10000 };
+enum { STORE_SCHEMA_VERSION = 2, STORE_BUSY_MS = 10000, STORE_APPLICATION_ID = 0x53746b72 /* "Stkr" */ };
 
 enum store_statement {
 #define STATEMENT(name, sql) STMT_##name,
@@ -50,6 +50,9 @@ struct store {
 /* The state folder by the rules above; 0 or ERR_NOT_FOUND when no home directory is known. */
 int store_home(struct arena *arena, const char **home_out, struct err *err);
 
+/* mkdir -p, 0700; ERR_INVALID when it is on a network file system. */
+int store_make_home(const char *home, struct err *err);
+
 int store_open(const char *home, struct store **store_out, struct err *err);        /* makes and migrates */
 int store_open_reader(const char *home, struct store **store_out, struct err *err); /* changes nothing */
 int store_open_memory(struct store **store_out, struct err *err);                   /* for the simulator */
@@ -57,6 +60,9 @@ void store_close(struct store *store); /* NULL is harmless */
 
 /* A statement, prepared on first use and reset: bind, step, and reset it again when done. */
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which);
+
+/* Its text, for a database that is no store. */
+const char *store_sql(enum store_statement which);
 
 /* Turns the last failure of the database into an error with its remedy. */
 int store_error(struct store *store, struct err *err, const char *doing);

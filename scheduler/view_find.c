@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/scope.h"
 #include "dag/suggest.h"
@@ -76,6 +77,23 @@ int view_find_dag(struct store *store, const char *dag, struct err *err)
 				best == NULL ? "" : "?");
 }
 
+/* Whoever asks for a run that is gone is told since when; false when it never was. */
+static bool tell_removed(struct store *store, const char *dag, const char *number, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_view_removed_run);
+	char at[CLOCK_RFC3339_BYTES];
+
+	sqlite3_bind_text(stmt, 1, dag, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 2, strtoll(number, NULL, 10));
+	if (view_next(store, stmt, NULL) != 1)
+		return false;
+	err_set(err, ERR_NOT_FOUND, "%s/%s is not kept any more: it %s, and was removed at %s (retention)", dag,
+		number, view_text(stmt, 0)[0] == 'c' ? "was canceled" : view_text(stmt, 0),
+		clock_rfc3339(sqlite3_column_int64(stmt, 1), at));
+	sqlite3_reset(stmt);
+	return true;
+}
+
 int view_find_run(struct store *store, const char *name, uint64_t *run_out, struct err *err)
 {
 	int rc = store_find_run(store, name, run_out, err);
@@ -83,7 +101,8 @@ int view_find_run(struct store *store, const char *name, uint64_t *run_out, stru
 	if (rc == ERR_INVALID || rc == ERR_NOT_FOUND) {
 		autofree char *dag = mem_strndup(name, strcspn(name, "/"));
 
-		offer_run(store, dag, err);
+		if (rc == ERR_INVALID || !tell_removed(store, dag, name + strlen(dag) + 1, err))
+			offer_run(store, dag, err);
 	}
 	return rc;
 }

@@ -12,6 +12,7 @@ include tests/unit/daemon.mk
 include tests/unit/due.mk
 include tests/unit/limits.mk
 include tests/unit/notify.mk
+include tests/unit/operations.mk
 include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/e2e/local.mk

@@ -252,6 +252,38 @@ static void without_one_this_machines_holds(void **state)
 	assert_null(settings->timezone);
 }
 
+static void what_is_kept_is_a_year_unless_said(void **state)
+{
+	(void)state;
+	assert_int_equal(load("retention:\n  runs: {age: 30d, most: 50}\n  logs: {age: never}\n  fetched: 1G\n"), 0);
+	assert_int_equal(settings->retention.runs.age_ms, INT64_C(30) * 24 * 3600 * 1000);
+	assert_int_equal(settings->retention.runs_most, 50);
+	assert_int_equal(settings->retention.runs.keep, 50); /* no more than all that stay */
+	assert_int_equal(settings->retention.logs.age_ms, 0);
+	assert_int_equal(settings->retention.logs.keep, 20);
+	assert_int_equal(settings->retention.fetched_bytes, INT64_C(1) << 30);
+	assert_int_equal(settings->retention.events_age_ms, INT64_C(730) * 24 * 3600 * 1000);
+}
+
+static void a_retention_that_contradicts_itself_is_refused(void **state)
+{
+	(void)state;
+	assert_refused("retention: {runs: {keep: 9, most: 5}}\n", 1, 19, "'most' (5) is less than 'keep' (9)");
+}
+
+static void the_newest_run_cannot_be_given_up(void **state)
+{
+	(void)state;
+	assert_refused("retention: {runs: {keep: 0}}\n", 1, 26, "'keep' must be from 1 to 1000000, found 0");
+}
+
+static void a_key_of_retention_is_told_with_its_place(void **state)
+{
+	(void)state;
+	assert_refused("retention: {log: {age: 3d}}\n", 1, 13, "unknown key 'log' in 'retention'");
+	assert_string_equal(diagnostics.items[0].remedy, "did you mean 'logs'?");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -274,6 +306,10 @@ int main(void)
 		TEST(mistakes_about_notices_are_told_at_their_place),
 		TEST(a_time_zone_is_one_that_there_is),
 		TEST(without_one_this_machines_holds),
+		TEST(what_is_kept_is_a_year_unless_said),
+		TEST(a_retention_that_contradicts_itself_is_refused),
+		TEST(the_newest_run_cannot_be_given_up),
+		TEST(a_key_of_retention_is_told_with_its_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
