@@ -110,6 +110,7 @@ extern const struct command command_backfill;
 extern const struct command command_backup;
 extern const struct command command_cancel;
 extern const struct command command_checkpoints;
+extern const struct command command_doctor;
 extern const struct command command_events;
 extern const struct command command_gc;
 extern const struct command command_list;

@@ -123,6 +123,16 @@ static int look(struct log *log, struct view_attempt *attempt, struct err *err)
 	return rc;
 }
 
+/* What retention took away is not waited for. */
+static int refuse_removed(const struct log *log, const struct view_attempt *attempt, struct err *err)
+{
+	if (!attempt->log_removed || log->fd >= 0 || attempt->log_bytes == 0)
+		return 0;
+	return err_set(err, ERR_NOT_FOUND,
+		       "the log of %s %s is not kept any more: it had %" PRIu64 " bytes (`retention` in stoker.yaml)",
+		       log->run_name, log->task, attempt->log_bytes);
+}
+
 /* The state is asked for before the copy, so that what was written before the end is never missed. */
 static int follow(struct log *log, struct err *err)
 {
@@ -133,6 +143,8 @@ static int follow(struct log *log, struct err *err)
 
 		if (rc == 0)
 			rc = copy(log, err);
+		if (rc == 0)
+			rc = refuse_removed(log, &attempt, err);
 		if (rc < 0 || log->gone)
 			return rc;
 		if (log->number == 0 ? machine_ended(task_states, attempt.task_state)
@@ -160,6 +172,8 @@ static int show(struct log *log, struct err *err)
 			       log->task, task_states[attempt.task_state].name, log->run_name, log->task);
 	if (rc == 0)
 		rc = copy(log, err);
+	if (rc == 0)
+		rc = refuse_removed(log, &attempt, err);
 	if (rc < 0)
 		return rc;
 	tell_if_orphaned(log);

@@ -7,6 +7,7 @@
 #include "dag/suggest.h"
 #include "scheduler/checkup.h"
 #include "scheduler/command.h"
+#include "scheduler/findings.h"
 #include "scheduler/listing.h"
 #include "scheduler/terminal.h"
 #include "scheduler/trust.h"
@@ -148,68 +149,12 @@ static int drain(const struct arguments *arguments, bool on)
 
 /* --- check ---------------------------------------------------------------------------------------------- */
 
-enum { NAME_COLUMNS = 12 };
-
-struct report {
-	struct terminal terminal;
-	bool is_terminal;
-	json_t *steps; /* NULL: they are printed at once */
-	int problems;
-	int warnings;
-};
-
-static void print_mark(const struct report *report, struct terminal_line *line, enum finding_verdict verdict)
-{
-	static const struct {
-		const char *plain, *sign;
-		enum terminal_style style;
-	} marks[FINDING_VERDICTS] = {
-		[FINDING_OK] = { "ok  ", "\u2713", TERMINAL_GREEN },
-		[FINDING_WARNING] = { "warn", "!", TERMINAL_YELLOW },
-		[FINDING_PROBLEM] = { "FAIL", "\u2717", TERMINAL_RED },
-	};
-
-	terminal_put(line, marks[verdict].style,
-		     report->is_terminal && report->terminal.utf8 ? marks[verdict].sign
-								  : marks[verdict].plain);
-}
-
-/* Whole, for what there is to do about it stands at the end. */
-static void print_finding(const struct report *report, const struct frame_finding *finding)
-{
-	autobuf struct buf text = { 0 };
-	struct terminal_line line = terminal_line_start(&report->terminal, &text, SIZE_MAX);
-	size_t columns = terminal_columns(finding->name);
-
-	print_mark(report, &line, finding->verdict);
-	terminal_put(&line, TERMINAL_PLAIN, " ");
-	terminal_put(&line, TERMINAL_BOLD, finding->name);
-	terminal_blanks(&line, columns < NAME_COLUMNS ? NAME_COLUMNS - columns : 0);
-	terminal_put(&line, TERMINAL_PLAIN, " ");
-	terminal_put(&line, TERMINAL_PLAIN, finding->text);
-	if (finding->remedy[0] != '\0')
-		terminal_printf(&line, TERMINAL_PLAIN, "; %s", finding->remedy);
-	printf("%s\n", buf_text(&text));
-	fflush(stdout);
-}
-
 static void on_step(void *context, const struct frame_finding *finding)
 {
-	struct report *report = context;
-
-	report->problems += finding->verdict == FINDING_PROBLEM;
-	report->warnings += finding->verdict == FINDING_WARNING;
-	if (report->steps == NULL)
-		print_finding(report, finding);
-	else
-		json_array_append_new(report->steps,
-				      json_pack("{s:o, s:s, s:o, s:o}", "name", view_string(finding->name),
-						"verdict", finding_names[finding->verdict], "text",
-						view_string(finding->text), "remedy",
-						view_string(finding->remedy)));
+	findings_add(context, finding);
 }
 
-static void end_report(struct report *report, const char *worker, bool good)
+static void end_report(struct findings *report, const char *worker, bool good)
 {
 	if (report->steps != NULL) {
 		autojson json_t *answer = json_pack("{s:s, s:b, s:O}", "worker", worker, "ok", good, "steps",
@@ -227,7 +172,7 @@ static void end_report(struct report *report, const char *worker, bool good)
 }
 
 /* Without a state any name does: nothing is claimed with it. */
-static void name_home(const char *home, struct report *report, const char *worker, char name[13])
+static void name_home(const char *home, struct findings *report, const char *worker, char name[13])
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	autostore struct store *store = NULL;
@@ -254,7 +199,7 @@ static void name_home(const char *home, struct report *report, const char *worke
 static int check(const struct arguments *arguments, const struct settings *settings)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct report report = { .terminal = terminal_of(stdout), .is_terminal = isatty(STDOUT_FILENO) };
+	struct findings report;
 	struct checkup_plan plan = { .settings = settings,
 				     .worker = settings_find(settings, arguments->worker) };
 	char home_name[13];
@@ -264,9 +209,7 @@ static int check(const struct arguments *arguments, const struct settings *setti
 
 	if (store_home(&arena, &plan.home, &err) < 0)
 		return command_fail(&err);
-	report.terminal.columns = SIZE_MAX; /* nothing of it is cut */
-	if (arguments->json)
-		report.steps = json_array();
+	findings_init(&report, arguments->json);
 	name_home(plan.home, &report, arguments->worker, home_name);
 	plan.home_name = home_name;
 	if (checkup_run(&plan, on_step, &report, &good, &err) < 0) {

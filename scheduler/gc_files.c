@@ -213,7 +213,7 @@ void gc_remove_strays(struct gc *gc)
 	for (size_t i = 0; i < gc->count; i++) {
 		const struct gc_item *item = &gc->items[i];
 
-		if (item->goes && !owner_is_alive(gc->plan.home, item->dag, item->number, NULL))
+		if (item->goes && !owner_has_own(gc->plan.home, item->dag, item->number, NULL))
 			remove_folder(gc, item, &gc->report.folders);
 	}
 	gc->step = GC_LIST_FOLDERS;

@@ -28,7 +28,7 @@ static int64_t cutoff(const struct gc *gc, int64_t age_ms)
 /* Nobody takes it up while it is locked. False: a process drives it. */
 static bool take_owner(struct gc *gc, struct gc_item *item)
 {
-	if (gc->plan.dry ? owner_is_alive(gc->plan.home, item->dag, item->number, NULL)
+	if (gc->plan.dry ? owner_has_own(gc->plan.home, item->dag, item->number, NULL)
 			 : owner_take(gc->plan.home, item->dag, item->number, &item->owner, NULL) < 0) {
 		gc->report.driven++;
 		return false;

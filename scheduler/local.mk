@@ -138,13 +138,19 @@ EXTRA_DIST += scheduler/statements_limits.def
 libscheduler_a_SOURCES += \
 	scheduler/backup.c scheduler/backup.h \
 	scheduler/command_backup.c \
+	scheduler/command_doctor.c \
 	scheduler/command_gc.c \
+	scheduler/doctor.c scheduler/doctor.h scheduler/doctor_parts.h \
+	scheduler/doctor_plans.c \
+	scheduler/doctor_state.c \
+	scheduler/doctor_work.c \
+	scheduler/findings.c scheduler/findings.h \
 	scheduler/gc.c scheduler/gc.h scheduler/gc_parts.h \
 	scheduler/gc_files.c \
 	scheduler/gc_rows.c \
 	scheduler/retention.c scheduler/retention.h \
 	scheduler/settings_retention.c scheduler/settings_retention.h
-EXTRA_DIST += scheduler/statements_backup.def scheduler/statements_gc.def
+EXTRA_DIST += scheduler/statements_backup.def scheduler/statements_doctor.def scheduler/statements_gc.def
 dist_man_MANS += scheduler/stoker.1
 
 # --- the page, the API, and the command line's side of it ---

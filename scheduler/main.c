@@ -33,6 +33,7 @@ static const struct command *const commands[] = {
 	&command_token,
 	&command_backup,
 	&command_gc,
+	&command_doctor,
 };
 
 static void print_help(FILE *out)

@@ -256,7 +256,8 @@ static int configure(struct store *store, struct err *err)
 		return run_sql(store, "PRAGMA query_only = on", "open", err);
 	return run_sql(store,
 		       /* The first one counts for a new database alone: what gc frees can be given back. */
-		       "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = on;"
+		       "PRAGMA auto_vacuum = INCREMENTAL;"
+		       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = on;"
 		       "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 33554432;",
 		       "open", err);
 }

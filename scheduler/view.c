@@ -559,6 +559,7 @@ int view_attempt(struct store *store, uint64_t run, uint32_t step, uint32_t numb
 		attempt.state = state < 0 ? ATTEMPT_INTENDED : (enum attempt_state)state;
 		attempt.log_bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
 		attempt.log_dropped_bytes = (uint64_t)sqlite3_column_int64(stmt, 3);
+		attempt.log_removed = sqlite3_column_int(stmt, 5) != 0;
 		sqlite3_reset(stmt);
 	}
 	if (rc >= 0)

@@ -86,6 +86,7 @@ struct view_attempt {
 	enum attempt_state state;
 	uint64_t log_bytes; /* of the whole log, once it has ended */
 	uint64_t log_dropped_bytes;
+	bool log_removed; /* by gc: all of it */
 	enum task_state task_state;
 };
 

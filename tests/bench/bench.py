@@ -475,7 +475,40 @@ def bench_sshlog(parent, repeat):
     ]
 
 
-BENCHES = {"fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log,
+# --- years of runs in the database --------------------------------------------------------------------------------------
+
+
+def bench_reads(parent, repeat):
+    """Each reading command as a new process, beside 100,000 runs of 200 DAGs with 1,000,000 tasks."""
+    sys.path.insert(0, os.path.join(SOURCE, "tests", "bench"))
+    from fill import fill
+    home = Home(parent)
+    home.stoker("run", home.write("hello.yaml", "name: hello\nsteps:\n  say: {run: echo hello}\n"))
+    fill(home.env["STOKER_HOME"])
+    rows = []
+    for name, words in (
+            ("status", ["status"]), ("status RUN", ["status", "dag007/300"]), ("runs", ["runs"]),
+            ("runs DAG", ["runs", "dag007"]), ("runs --state", ["runs", "--state", "failed"]),
+            ("why RUN", ["why", "dag007/407"]), ("events", ["events"]), ("events RUN", ["events", "dag007/300"]),
+            ("logs", ["logs", "hello/1", "say"]), ("checkpoints", ["checkpoints", "dag007/300", "s5"]),
+            ("a write: workers undrain", ["workers", "undrain", "local"])):
+        values = [home.stoker(*words)["seconds"] * 1000 for _ in range(5 * repeat)]
+        rows.append(Row(f"{name}, 100,000 runs", "ms", values, limit=20))
+    size = os.path.getsize(os.path.join(home.env["STOKER_HOME"], "stoker.db")) / MIB
+    copy = os.path.join(home.path, "copy")
+    rows.append(Row("backup of it", "MiB/s", [size / home.stoker("backup", copy, "--force")["seconds"]
+                                              for _ in range(repeat)], note=f"{size:.0f} MiB, checked"))
+    rows.append(Row("doctor", "ms", [home.stoker("doctor")["seconds"] * 1000]))
+    settings = home.write("stoker.yaml", "retention: {runs: {age: never, most: 490, keep: 490}}\n")
+    done = json.loads(subprocess.run([STOKER, "gc", "--json", "--config", settings], env=home.env,
+                                     stdout=subprocess.PIPE, check=True).stdout)
+    rows.append(Row("gc, longest hold of the database", "ms", [done["longest_turn_us"] / 1000], limit=50,
+                    note=f"{done['runs']['count']} runs of ten tasks removed"))
+    home.remove()
+    return rows
+
+
+BENCHES = {"reads": bench_reads, "fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log,
            "ssh": bench_ssh, "sshlog": bench_sshlog}
 
 

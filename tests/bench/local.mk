@@ -4,7 +4,7 @@ tests_bench_bound_SOURCES = tests/bench/bound.c
 tests_bench_bound_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 tests_bench_bound_LDADD = $(SQLITE_LIBS)
 CLEANFILES += tests/bench/bound
-EXTRA_DIST += tests/bench/bench.py
+EXTRA_DIST += tests/bench/bench.py tests/bench/fill.py
 
 .PHONY: bench
 bench: all tests/bench/bound

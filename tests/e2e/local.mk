@@ -20,6 +20,7 @@ e2e_stories = \
 	tests/e2e/test_move.py \
 	tests/e2e/test_next.py \
 	tests/e2e/test_notify.py \
+	tests/e2e/test_operations.py \
 	tests/e2e/test_orphan.py \
 	tests/e2e/test_schedules.py \
 	tests/e2e/test_source.py \
