@@ -18,10 +18,16 @@ DEMO="python3 python3-numpy python3-sklearn libopenblas0-pthread"
 # llvm has the symbolizer that turns the addresses in a sanitizer's report into lines. The tests make hosts of their
 # own with sshd and ip (tests/e2e/lab.py) and log in to them with various shells. croniter is what due times are
 # compared with.
-TEST="libcmocka-dev clang libclang-rt-dev llvm valgrind xz-utils openssh-server openssh-client iproute2 tcsh fish"
+TEST="libcmocka-dev clang libclang-rt-dev llvm valgrind xz-utils openssh-server openssh-client iproute2 tcsh fish zsh"
 TEST="$TEST python3-croniter"
+# What makes the agent for workers of the other machine type.
+case $(uname -m) in
+x86_64) CROSS="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
+aarch64) CROSS="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
+*) CROSS="" ;;
+esac
 # Not in every release or for every machine type, and not needed where they are not.
-OPTIONAL=" libclang-rt-dev libopenblas0-pthread tcsh fish "
+OPTIONAL=" libclang-rt-dev libopenblas0-pthread tcsh fish zsh python3-croniter $CROSS "
 
 source=$(cd "$(dirname "$0")" && pwd)
 cd "$source"
@@ -204,7 +210,7 @@ check() {
 
 run_tests() {
 	# shellcheck disable=SC2086
-	install_packages $BUILD $DEMO $TEST
+	install_packages $BUILD $DEMO $TEST $CROSS
 	if [ -x /usr/bin/python3 ]; then
 		PYTHON3=/usr/bin/python3 # the one that python3-numpy belongs to, whatever comes first in PATH
 		export PYTHON3

@@ -142,18 +142,25 @@ static void fail_to_run(struct boot *boot, const char *text)
 		fail(boot, FAULT_DEPLOY, "the agent does not run there: %s", text);
 }
 
+/* `text` is what uname -sm said. */
 static void fail_by_machine(struct boot *boot, const char *text)
 {
+	const char *compiler = strncmp(text, "Linux ", 6) == 0 ? deploy_compiler(text + 6) : NULL;
 	char have[120] = "";
 
 	for (size_t i = 0; i < boot->deploy->count; i++)
-		snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", i > 0 ? ", " : "",
+		snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", i > 0 ? " and " : "",
 			 boot->deploy->agents[i].machine);
-	fail(boot, FAULT_DEPLOY,
-	     "the machine is '%s', and there are agents for Linux on %s only: build stoker where a cross "
-	     "compiler"
-	     " for that type is installed",
-	     text, have);
+	if (compiler != NULL)
+		fail(boot, FAULT_DEPLOY,
+		     "the machine is '%s', and this stoker was built with agents for %s only: build it where a"
+		     " cross compiler for that type is installed (on Debian: %s)",
+		     text, have, compiler);
+	else
+		fail(boot, FAULT_DEPLOY,
+		     "the machine is '%s', and stoker's agent is for Linux on x86_64 or aarch64: it cannot be a"
+		     " worker",
+		     text);
 }
 
 static void on_error_line(struct boot *boot, const char *kind, const char *text)

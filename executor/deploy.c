@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +15,14 @@
 #include "common/mem.h"
 #include "common/scope.h"
 
-/* The types of machine that stoker has agents for, as uname and as ELF name them. */
+/* The types of machine that stoker has agents for, as uname, ELF and Debian name them. */
 static const struct machine_type {
 	const char *name;
 	uint16_t elf;
+	const char *compiler;
 } machine_types[] = {
-	{ "x86_64", EM_X86_64 },
-	{ "aarch64", EM_AARCH64 },
+	{ "x86_64", EM_X86_64, "gcc-x86-64-linux-gnu and libc6-dev-amd64-cross" },
+	{ "aarch64", EM_AARCH64, "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross" },
 };
 
 /* What the file says of itself: it may have been cross-compiled under the plain name. */
@@ -129,5 +129,13 @@ const struct deploy_agent *deploy_for(const struct deploy *deploy, const char *m
 	for (size_t i = 0; i < deploy->count; i++)
 		if (strcmp(deploy->agents[i].machine, machine) == 0)
 			return &deploy->agents[i];
+	return NULL;
+}
+
+const char *deploy_compiler(const char *machine)
+{
+	for (size_t i = 0; i < COUNT_OF(machine_types); i++)
+		if (strcmp(machine_types[i].name, machine) == 0)
+			return machine_types[i].compiler;
 	return NULL;
 }

@@ -36,4 +36,7 @@ void deploy_fini(struct deploy *deploy);
 /* NULL when there is none for that type. */
 const struct deploy_agent *deploy_for(const struct deploy *deploy, const char *machine);
 
+/* What makes an agent for that type, as packages of Debian; NULL: stoker has none for it. */
+const char *deploy_compiler(const char *machine);
+
 #endif

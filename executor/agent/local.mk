@@ -56,15 +56,32 @@ agent_files = executor/agent/main.c $(libagent_a_SOURCES) \
 	common/scope.h \
 	common/unpack.c common/unpack.h
 
-# One command for all of it: it is small, and no object of it may meet those of the other compiler.
-stoker-agent: $(agent_files)
-	$(AM_V_GEN)sources=; \
+# One command for all of it: it is small, and no object of it may meet those of another compiler. Given $$cc, $$cflags,
+# $$ldflags.
+build_agent = \
+	sources=; \
 	for file in $(agent_files); do \
 		case $$file in *.c) sources="$$sources $(top_srcdir)/$$file" ;; esac; \
 	done; \
-	$(AGENT_CC) -std=gnu17 -D_GNU_SOURCE -DSTOKER_VERSION='"$(VERSION)"' -I$(top_srcdir) $(WARN_FLAGS) \
-		$(AGENT_CFLAGS) -o $@.tmp $$sources $(AGENT_LDFLAGS) && mv -f $@.tmp $@
+	$$cc -std=gnu17 -D_GNU_SOURCE -DSTOKER_VERSION='"$(VERSION)"' -I$(top_srcdir) $(WARN_FLAGS) $$cflags \
+		-o $@.tmp $$sources $$ldflags && mv -f $@.tmp $@
+
+stoker-agent: $(agent_files)
+	$(AM_V_GEN)cc='$(AGENT_CC)'; cflags='$(AGENT_CFLAGS)'; ldflags='$(AGENT_LDFLAGS)'; $(build_agent)
+
+stoker-agent-x86_64: $(agent_files)
+	$(AM_V_GEN)cc='$(AGENT_CC_X86_64)'; cflags='$(STATIC_CFLAGS)'; ldflags='$(STATIC_LDFLAGS)'; $(build_agent)
+
+stoker-agent-aarch64: $(agent_files)
+	$(AM_V_GEN)cc='$(AGENT_CC_AARCH64)'; cflags='$(STATIC_CFLAGS)'; ldflags='$(STATIC_LDFLAGS)'; $(build_agent)
 
 pkglibexec_SCRIPTS = stoker-agent
+if AGENT_X86_64
+pkglibexec_SCRIPTS += stoker-agent-x86_64
+endif
+if AGENT_AARCH64
+pkglibexec_SCRIPTS += stoker-agent-aarch64
+endif
 EXTRA_DIST += executor/agent/main.c
-CLEANFILES += stoker-agent stoker-agent.tmp
+CLEANFILES += stoker-agent stoker-agent.tmp stoker-agent-x86_64 stoker-agent-x86_64.tmp stoker-agent-aarch64 \
+	stoker-agent-aarch64.tmp

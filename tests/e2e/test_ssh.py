@@ -1,10 +1,11 @@
 """Steps on other machines: started there, their logs, outputs and ends brought home, over one connection for each."""
 
+import hashlib
 import os
 import shutil
 
-from lab import Lab, NO_NAMESPACES
-from lib import QUICK, STOKER, Sandbox, check, equal, has, main, story, wait_for
+from lab import NO_NAMESPACES, SHARED, Lab
+from lib import QUICK, STOKER, Sandbox, Skip, check, equal, has, main, story, wait_for
 
 AGENT = os.path.join(os.path.dirname(STOKER), "stoker-agent")
 BYTES = bytes(range(256)) * 4000 + b"\r\nthe end, without a newline"
@@ -214,6 +215,66 @@ def crowd(box: Sandbox):
     box.stoker("run", "o.yaml", code=0, timeout=120)
     for name in names:
         equal(box.log("o/1", f"s-{name}"), f"s-{name}\n".encode(), "its log")
+
+
+# --- machines of another type -----------------------------------------------------------------------------------------
+
+MACHINE = os.uname().machine
+OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}.get(MACHINE)
+OTHER_AGENT = f"{AGENT}-{OTHER}"
+
+
+def emulate(lab, host):
+    """Makes a host say that it is of the other type, and run its agent: by qemu where that is installed, as a kernel
+    with binfmt_misc would, else the one of this machine in its place."""
+    native = os.path.join(lab.shared, "native-agent")
+    shutil.copy2(AGENT, native)
+    shown = native if NO_NAMESPACES else f"{SHARED}/native-agent"
+    emulator = shutil.which(f"qemu-{OTHER}-static")
+    instead = rf'{emulator} "$\1" --' if emulator else f"{shown} --"
+    etc = host.inside(host.etc)
+    os.mkdir(os.path.join(host.etc, "bin"))
+    host.write(os.path.join(host.etc, "bin", "uname"), f"#!/bin/sh\necho Linux {OTHER}\n", 0o755)
+    host.write(os.path.join(host.etc, "emulate"), f"""\
+#!/bin/sh
+exec sh -c "$(printf '%s' "$SSH_ORIGINAL_COMMAND" | sed 's|"[$]\\([at]\\)" --|{instead}|g')"
+""", 0o755)
+    path = f"PATH={etc}/bin:/usr/local/bin:/usr/bin:/bin"
+    if NO_NAMESPACES:  # one line holds them all
+        path = f"{path} HOME={host.home}"
+    host.configure(SetEnv=path, ForceCommand=f"{etc}/emulate")
+    host.restart_sshd()
+
+
+@story("a worker of another machine type is sent the agent of its own, and where there is none, it says how to get one")
+def foreign(box: Sandbox):
+    if OTHER is None or not os.path.exists(OTHER_AGENT):
+        raise Skip(f"no agent for {OTHER} was built: a cross compiler is missing")
+    lab = Lab(box, 2)
+    emulate(lab, lab["h2"])
+    lab.settings()
+    lonely = box.file("lonely/stoker-agent", b"")
+    shutil.copy2(AGENT, lonely)
+    said = box.stoker("workers", "check", "h2", code=1, env={"STOKER_AGENT": lonely}).text
+    for words in (f"'Linux {OTHER}'", f"agents for {MACHINE} only", "gcc-", "-linux-gnu"):
+        has(said, words, "the check without an agent for it")
+    has(box.stoker("workers", "check", "h2", code=0).text, "can be used", "the check with one")
+    box.file("o.yaml", f"""\
+name: o
+steps:
+  here: {step(lab, "h1", 'echo "n=7" >>"$STOKER_OUTPUT"; echo fetched')}
+  there: {step(lab, "h2", 'echo "got ${{ steps.here.outputs.n }}"; cd $STOKER_CHECKPOINT_DIR; echo 1 >a.tmp; mv a.tmp a',
+               needs=["here"], checkpoint={"keep": 1})}
+""")
+    box.stoker("run", "o.yaml", code=0)
+    equal(box.log("o/1", "there"), b"got 7\n", "the log from there")
+    equal(len(box.json("checkpoints", "o/1", "there")["checkpoints"]), 1, "checkpoints from there")
+    sent = {}
+    for name, path in (("h1", AGENT), ("h2", OTHER_AGENT)):
+        with open(path, "rb") as file:
+            sent[name] = f"stoker-agent-{hashlib.sha256(file.read()).hexdigest()[:16]}"
+    equal({name: [row[0] for row in agents_on_disk(lab[name])] for name in sent},
+          {name: [agent] for name, agent in sent.items()}, "the agents there")
 
 
 # --- an older stoker --------------------------------------------------------------------------------------------------

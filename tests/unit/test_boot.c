@@ -93,8 +93,10 @@ static void each_error_has_its_fault_and_its_remedy(void **state)
 	(void)state;
 	expect_fault(MARK "error home /nonexistent\n", FAULT_SHELL, "no home folder /nonexistent");
 	expect_fault(MARK "error proc\n", FAULT_DEPLOY, "/proc");
-	expect_fault(MARK "error machine Linux riscv64\n", FAULT_DEPLOY, "Linux riscv64");
-	expect_fault(MARK "send sparc64 10\n", FAULT_DEPLOY, "x86_64, aarch64");
+	expect_fault(MARK "error machine Linux riscv64\n", FAULT_DEPLOY, "'Linux riscv64', and stoker's agent");
+	expect_fault(MARK "error machine Darwin arm64\n", FAULT_DEPLOY, "cannot be a worker");
+	expect_fault(MARK "error machine Linux aarch64\n", FAULT_DEPLOY, "gcc-aarch64-linux-gnu");
+	expect_fault(MARK "send sparc64 10\n", FAULT_DEPLOY, "cannot be a worker");
 	expect_fault(MARK "error root mkdir: cannot create directory: Read-only file system\n", FAULT_DEPLOY,
 		     "read-only");
 	expect_fault(MARK "error write head: error writing: No space left on device\n", FAULT_DEPLOY,
