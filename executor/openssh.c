@@ -510,7 +510,7 @@ struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, con
 
 /* --- who is it? ----------------------------------------------------------------------------------------- */
 
-static int run_meeting(const struct ssh_target *target, const char *jump, const char *file,
+static int run_meeting(const struct ssh_target *target, const char *jump, const char *types, const char *file,
 		       struct buf *complaint, struct err *err)
 {
 	autobuf struct buf out = { .limit_bytes = 1 };
@@ -528,6 +528,8 @@ static int run_meeting(const struct ssh_target *target, const char *jump, const 
 	add_option(&words, "StrictHostKeyChecking=accept-new");
 	add_option(&words, "HashKnownHosts=no");
 	add_option(&words, "PreferredAuthentications=none");
+	if (types != NULL)
+		add_option(&words, arena_printf(&arena, "HostKeyAlgorithms=%s", types));
 	add_options(&words, target, false);
 	add_way(&words, target, jump);
 	add_destination(&words, target->destination);
@@ -541,7 +543,7 @@ static int run_meeting(const struct ssh_target *target, const char *jump, const 
 	return rc;
 }
 
-int openssh_meet(const struct ssh_target *target, const char *jump, struct buf *key_out,
+int openssh_meet(const struct ssh_target *target, const char *jump, const char *types, struct buf *key_out,
 		 enum fault *fault_out, struct err *err)
 {
 	autobuf struct buf complaint = { .limit_bytes = COMPLAINT_BYTES }, why = { 0 };
@@ -552,10 +554,12 @@ int openssh_meet(const struct ssh_target *target, const char *jump, struct buf *
 	if (mkdtemp(folder) == NULL)
 		return err_errno(err, "make a folder %s", folder);
 	snprintf(file, sizeof file, "%s/known", folder);
-	rc = run_meeting(target, jump, file, &complaint, err);
+	rc = run_meeting(target, jump, types, file, &complaint, err);
 	if (rc == 0)
 		rc = hostkey_first(file, key_out, err);
-	if (rc == ERR_NOT_FOUND && openssh_judge(target, buf_text(&complaint), fault_out, &why))
+	if (rc == ERR_NOT_FOUND && strstr(buf_text(&complaint), "no matching host key type") != NULL)
+		rc = err_set(err, ERR_VERSION, "%s has no key of the types asked for", target->destination);
+	else if (rc == ERR_NOT_FOUND && openssh_judge(target, buf_text(&complaint), fault_out, &why))
 		err_set(err, ERR_NOT_FOUND, "%s", buf_text(&why));
 	else if (rc == ERR_NOT_FOUND)
 		err_set(err, ERR_NOT_FOUND, "%s shows no key: %s", target->destination, buf_text(&complaint));

@@ -32,9 +32,10 @@ bool openssh_judge(const struct ssh_target *target, const char *complaint, enum 
 
 /*
  * Blocks: appends the key that the host shows, in wire format, whether it is known or not; those of the jump
- * hosts must be known.
+ * hosts must be known. `types` are the host key algorithms to ask for, as ssh names them; NULL: ssh's choice.
+ * ERR_VERSION: it has none of them.
  */
-int openssh_meet(const struct ssh_target *target, const char *jump, struct buf *key_out,
+int openssh_meet(const struct ssh_target *target, const char *jump, const char *types, struct buf *key_out,
 		 enum fault *fault_out, struct err *err);
 
 #endif

@@ -42,7 +42,7 @@ struct ssh_dial {
 	const char *learned;
 	int cancel_fd; /* -1: none */
 	struct ssh_dial_result result;
-	struct ssh_stranger met; /* whose key was seen last; without key when it is past that */
+	bool by_program; /* only looking: the ssh program shows the keys */
 
 	pthread_mutex_t mutex; /* of what follows */
 	uv_async_t *async;     /* NULL: given up */
@@ -290,20 +290,6 @@ static void order_types(const char *known, struct buf *out)
 	}
 }
 
-static void keep_met(struct ssh_dial *dial, const struct hostkey_place *place, const uint8_t *key, size_t n,
-		     const struct hostkey_finding *found)
-{
-	struct ssh_stranger *met = &dial->met;
-	autobuf struct buf name = { 0 };
-
-	hostkey_name(place, &name);
-	snprintf(met->host, sizeof met->host, "%s", buf_text(&name));
-	snprintf(met->file, sizeof met->file, "%s", place->files_count > 0 ? place->files[0] : "");
-	met->finding = *found;
-	met->key_bytes = n <= sizeof met->key ? n : 0;
-	memcpy(met->key, key, met->key_bytes);
-}
-
 static int greet(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_session *session,
 		 const struct ssh_wait *wait)
 {
@@ -323,7 +309,6 @@ static int greet(struct ssh_dial *dial, const struct ssh_host *host, struct ssh_
 	key = ssh_session_hostkey(session, &n);
 	if (hostkey_check(&place, key, n, &found, &err) < 0)
 		return fail(dial, FAULT_CONFIG, "%s", err.text);
-	keep_met(dial, &place, key, n, &found);
 	snprintf(dial->result.facts.host_key, sizeof dial->result.facts.host_key, "%s %s", found.type,
 		 found.fingerprint);
 	if (found.answer != HOSTKEY_KNOWN)
@@ -379,7 +364,6 @@ static struct ssh_session *dial_jump(struct ssh_dial *dial, const struct ssh_hos
 	session = ssh_session_new(fd);
 	wait = login_wait(dial);
 	if (greet(dial, jump, session, &wait) == 0 && login(dial, jump, session, &wait) == 0) {
-		dial->met.key_bytes = 0;
 		wait.until_ms = clock_mono_ms() + dial->target->connect_timeout_ms;
 		if (ssh_session_tunnel(session, host->host, host->port, &wait, &err) == 0)
 			return ssh_session_through(session);
@@ -548,50 +532,66 @@ void ssh_dial_give_up(struct ssh_dial *dial)
 
 /* --- only looking --------------------------------------------------------------------------------------- */
 
-/* A session with one handshake done, by these types of key; NULL: no. */
-static struct ssh_session *shake_hands(struct ssh_dial *dial, const struct ssh_host *jump,
-				       const struct ssh_host *host, const char *types, struct err *err)
-{
-	struct ssh_session *session;
-	struct ssh_wait wait;
-	int fd;
+/* One host on the way: how it was named, what that means, and the one before it. */
+struct hop {
+	struct ssh_target target;
+	struct ssh_host host;
+	struct hop *before; /* NULL: it is reached directly, or by what ssh knows of */
+};
 
-	err->code = ERR_OK;
-	if (jump != NULL)
-		session = dial_jump(dial, jump, host);
-	else
-		session = connect_host(dial, host, &fd) < 0 ? NULL : ssh_session_new(fd);
+/* 1: it showed a key, 0: it has none of these types, negative: it could not be asked. */
+static int see_by_libssh2(struct ssh_dial *dial, const struct hop *hop, const char *types, struct buf *key)
+{
+	struct ssh_session *session =
+		reach_host(dial, &hop->host, hop->before == NULL ? NULL : &hop->before->host);
+	struct ssh_wait wait = login_wait(dial);
+	const uint8_t *shown = NULL;
+	struct err err;
+	int rc = -1;
+	size_t n;
+
 	if (session == NULL)
-		return NULL;
-	wait = login_wait(dial);
-	if (ssh_session_handshake(session, types, &wait, err) == 0)
-		return session;
-	if (err->code == ERR_VERSION)
-		fail(dial, FAULT_PROTOCOL,
-		     "%s shows no key of a type that libssh2 %s can check: accept it with `ssh %s`",
-		     host->host, ssh_session_library(), dial->target->destination);
+		return -1;
+	if (ssh_session_handshake(session, types, &wait, &err) == 0)
+		shown = ssh_session_hostkey(session, &n);
+	else if (err.code == ERR_VERSION)
+		rc = 0;
 	else
-		refuse_handshake(dial, host, session, err);
+		refuse_handshake(dial, &hop->host, session, &err);
+	if (shown != NULL) {
+		buf_append(key, shown, n);
+		rc = 1;
+	}
 	ssh_session_free(session);
-	return NULL;
+	return rc;
 }
 
-static int keep_key(struct ssh_dial *dial, struct ssh_look *look, struct ssh_session *session)
+static int see_by_program(struct ssh_dial *dial, const struct hop *hop, const char *types, struct buf *key)
+{
+	enum fault fault;
+	struct err err;
+	int rc = openssh_meet(&hop->target, hop->host.jump, types, key, &fault, &err);
+
+	if (rc == ERR_VERSION)
+		return 0;
+	return rc == 0 ? 1 : fail(dial, fault, "%s", err.text);
+}
+
+static int keep_key(struct ssh_dial *dial, struct ssh_look *look, const struct buf *key)
 {
 	struct ssh_shown *shown = &look->keys[look->keys_count];
 	struct err err;
-	size_t n;
-	const uint8_t *key = ssh_session_hostkey(session, &n);
 
-	if (key == NULL || n > sizeof shown->key)
+	if (key->bytes > sizeof shown->key)
 		return fail(dial, FAULT_PROTOCOL, "the key of %s is too long", look->place.host);
 	for (size_t i = 0; i < look->keys_count; i++)
-		if (look->keys[i].key_bytes == n && memcmp(look->keys[i].key, key, n) == 0)
+		if (look->keys[i].key_bytes == key->bytes &&
+		    memcmp(look->keys[i].key, key->data, key->bytes) == 0)
 			return 0;
-	if (hostkey_check(&look->place, key, n, &shown->finding, &err) < 0)
+	if (hostkey_check(&look->place, key->data, key->bytes, &shown->finding, &err) < 0)
 		return fail(dial, FAULT_CONFIG, "%s", err.text);
-	memcpy(shown->key, key, n);
-	shown->key_bytes = n;
+	memcpy(shown->key, key->data, key->bytes);
+	shown->key_bytes = key->bytes;
 	look->keys_count++;
 	return 0;
 }
@@ -609,72 +609,95 @@ static bool is_known(const struct ssh_look *look)
 }
 
 /* One handshake for each type of key that hosts usually have: more of them would look like an attack. */
-static int look_at(struct ssh_dial *dial, const struct ssh_host *jump, const struct ssh_host *host,
-		   struct ssh_look *look)
+static int look_at(struct ssh_dial *dial, const struct hop *hop, struct ssh_look *look)
 {
 	static const char *const types[] = { "ssh-ed25519", "ecdsa-sha2-nistp256",
 					     "rsa-sha2-512,rsa-sha2-256" };
 	autobuf struct buf all = { 0 };
-	struct err err;
 
 	order_types("", &all);
-	look->place = place_of(host);
-	look->file = host->own_known_hosts;
+	look->place = place_of(&hop->host);
+	look->file = hop->host.own_known_hosts;
 	look->keys_count = 0;
 	for (size_t i = 0; i <= COUNT_OF(types); i++) {
-		bool last = i ==
-			    COUNT_OF(types); /* whatever it has: only when it has none of the usual ones */
-		struct ssh_session *session;
+		bool last = i == COUNT_OF(types); /* whatever it has: only when it has none of the usual ones */
+		const char *wanted = last ? buf_text(&all) : types[i];
+		autobuf struct buf key = { 0 };
 		int rc;
 
-		if (last ? look->keys_count > 0 : i == 2 && !ssh_session_can_rsa())
+		if (last ? look->keys_count > 0 : i == 2 && !dial->by_program && !ssh_session_can_rsa())
 			continue;
-		session = shake_hands(dial, jump, host, last ? buf_text(&all) : types[i], &err);
-		if (session == NULL && (last || err.code != ERR_VERSION))
-			return -1;
-		rc = session == NULL ? 0 : keep_key(dial, look, session);
-		ssh_session_free(session);
+		rc = dial->by_program ? see_by_program(dial, hop, last ? NULL : wanted, &key)
+				      : see_by_libssh2(dial, hop, wanted, &key);
+		if (rc == 1)
+			rc = keep_key(dial, look, &key);
 		if (rc < 0)
 			return rc;
 	}
+	if (look->keys_count > 0)
+		return 0;
+	if (!dial->by_program)
+		return need_openssh(dial, FAULT_PROTOCOL, "no algorithm in common");
+	return fail(dial, FAULT_PROTOCOL, "ssh and %s have no algorithm in common", hop->host.host);
+}
+
+/* The jump host right before it, as ssh goes: those before that one are given, or are its configuration's. */
+static int find_before(struct ssh_dial *dial, struct hop *hop)
+{
+	const char *jump = hop->host.jump, *last = jump == NULL ? NULL : strrchr(jump, ',');
+	struct hop *before;
+	struct err err;
+
+	if (jump == NULL)
+		return 0;
+	before = arena_alloc(&dial->arena, sizeof *before);
+	*before = (struct hop){ .target = hop->target };
+	before->target.destination = last == NULL ? jump : last + 1;
+	before->target.jump = NULL;
+	if (ssh_resolve_jump(&dial->arena, dial->target, before->target.destination, -1, &before->host, &err) < 0)
+		return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
+	if (last != NULL)
+		before->host.jump = arena_strndup(&dial->arena, jump, (size_t)(last - jump));
+	hop->before = before;
 	return 0;
 }
 
+/* The first one on the way that is not known, or the last: nobody behind a stranger is asked. */
+static int look_along(struct ssh_dial *dial, struct hop *hop, int hops, struct ssh_look *out)
+{
+	if (hops == SSH_HOPS_MAX)
+		return fail(dial, FAULT_CONFIG, "it is behind more than %d jump hosts", SSH_HOPS_MAX - 1);
+	if (find_before(dial, hop) < 0)
+		return -1;
+	if (hop->before != NULL && look_along(dial, hop->before, hops + 1, out) < 0)
+		return -1;
+	if (hop->before != NULL && !is_known(out))
+		return 0;
+	out->is_jump = hops > 0;
+	return look_at(dial, hop, out);
+}
+
+/* With libssh2, if it gets there: one connection a key, and no child. */
 static int look(struct ssh_dial *dial, struct ssh_look *out)
 {
-	/* What is found points into them. */
-	struct ssh_host *host = arena_alloc(&dial->arena, sizeof *host);
-	struct ssh_host *jump = arena_alloc(&dial->arena, sizeof *jump);
-	struct err err;
+	struct hop *hop = arena_alloc(&dial->arena, sizeof *hop); /* what is found points into it */
+	struct ssh_host jump;
+	int rc;
 
-	if (ssh_resolve(&dial->arena, dial->target, -1, host, &err) < 0)
-		return fail(dial, FAULT_CONFIG, "%s", err.text);
-	if (host->jump != NULL && host->openssh_reason == NULL) {
-		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, -1, jump, &err) < 0)
-			return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
-		host->openssh_reason = jump->openssh_reason;
-	}
-	/* Whatever else it asks for counts after the handshake only. */
-	if (host->openssh_reason != NULL &&
-	    (host->jump != NULL || strcmp(host->openssh_reason, "ProxyCommand") == 0))
-		return fail(dial, FAULT_CONFIG,
-			    "only ssh itself gets to %s (%s): accept its key with `ssh %s`", host->host,
-			    host->openssh_reason, dial->target->destination);
-	if (host->jump == NULL)
-		return look_at(dial, NULL, host, out);
-	out->is_jump = true;
-	if (look_at(dial, NULL, jump, out) < 0)
-		return -1;
-	if (!is_known(out))
-		return 0;
-	out->is_jump = false;
-	return look_at(dial, jump, host, out);
+	*hop = (struct hop){ .target = *dial->target };
+	rc = find_host(dial, &hop->host, &jump);
+	if (rc == 0)
+		rc = look_along(dial, hop, 0, out);
+	if (rc == 0 || dial->result.outcome != SSH_DIAL_OPENSSH)
+		return rc;
+	dial->by_program = true;
+	return look_along(dial, hop, 0, out);
 }
 
 int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct ssh_look *look_out,
 		  enum fault *fault_out, struct err *err)
 {
-	struct ssh_dial dial = { .cancel_fd = -1, .arena = *arena };
+	struct ssh_dial dial = { .cancel_fd = -1, .learned = "", .arena = *arena };
 	int rc;
 
 	dial.target = ssh_target_copy(&dial.arena, target);
@@ -684,95 +707,6 @@ int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct s
 	if (rc == 0)
 		return 0;
 	*fault_out = dial.result.fault;
-	if (dial.result.outcome == SSH_DIAL_OPENSSH)
-		return err_set(err, ERR_IO,
-			       "only ssh itself can connect to it (%s): accept its key with `ssh %s`",
-			       dial.result.reason, dial.target->destination);
-	return err_set(err, ERR_IO, "%s", dial.result.why);
-}
-
-/* --- who is it? ----------------------------------------------------------------------------------------- */
-
-/* The key as the ssh program sees it, for hosts that libssh2 cannot speak with. */
-static int meet_by_program(struct ssh_dial *dial, const struct ssh_target *target,
-			   const struct ssh_host *host)
-{
-	struct hostkey_place place = place_of(host);
-	autobuf struct buf key = { 0 };
-	struct hostkey_finding found;
-	enum fault fault;
-	struct err err;
-
-	if (openssh_meet(target, host->jump, &key, &fault, &err) < 0)
-		return fail(dial, fault, "%s", err.text);
-	if (hostkey_check(&place, key.data, key.bytes, &found, &err) < 0)
-		return fail(dial, FAULT_CONFIG, "%s", err.text);
-	keep_met(dial, &place, key.data, key.bytes, &found);
-	return 0;
-}
-
-/* Whatever key the host has is taken there, so one that is not known is the jump host's. */
-static void meet_all_by_program(struct ssh_dial *dial, const struct ssh_host *host)
-{
-	struct ssh_target target = *dial->target;
-	struct ssh_host jump;
-	struct err err;
-
-	if (meet_by_program(dial, &target, host) == 0 || host->jump == NULL ||
-	    strchr(host->jump, ',') != NULL)
-		return;
-	if (dial->result.fault != FAULT_HOSTKEY_UNKNOWN && dial->result.fault != FAULT_HOSTKEY_CHANGED)
-		return;
-	target.destination = host->jump;
-	target.jump = NULL;
-	if (ssh_resolve_jump(&dial->arena, &target, host->jump, dial->cancel_fd, &jump, &err) == 0)
-		meet_by_program(dial, &target, &jump);
-}
-
-static void meet(struct ssh_dial *dial)
-{
-	struct ssh_host host, jump;
-	struct ssh_session *session;
-	struct ssh_wait wait;
-
-	if (find_host(dial, &host, &jump) == 0) {
-		session = reach_host(dial, &host, &jump);
-		wait = login_wait(dial);
-		if (session != NULL)
-			greet(dial, &host, session, &wait);
-		ssh_session_free(session);
-	}
-	if (dial->result.outcome == SSH_DIAL_OPENSSH)
-		meet_all_by_program(dial, &host);
-}
-
-int ssh_dial_meet(const struct ssh_target *target, struct ssh_stranger *stranger_out, enum fault *fault_out,
-		  struct err *err)
-{
-	struct ssh_dial dial = { .cancel_fd = -1, .learned = "" };
-	int rc = 0;
-
-	arena_init(&dial.arena);
-	dial.target = ssh_target_copy(&dial.arena, target);
-	meet(&dial);
-	if (dial.met.key_bytes == 0) {
-		*fault_out = dial.result.fault;
-		rc = err_set(err, fault_needs_person(dial.result.fault) ? ERR_INVALID : ERR_IO, "%s",
-			     dial.result.why);
-	} else {
-		*stranger_out = dial.met;
-	}
-	arena_fini(&dial.arena);
-	return rc;
-}
-
-int ssh_dial_trust(const struct ssh_stranger *stranger, struct err *err)
-{
-	/* Its name has the port in it already, as an alias has. */
-	const struct hostkey_place place = { .host = stranger->host, .alias = stranger->host };
-
-	if (stranger->file[0] == '\0')
-		return err_set(err, ERR_INVALID,
-			       "there is no file to add it to: ssh's UserKnownHostsFile is 'none'");
-	return hostkey_add(stranger->file, &place, stranger->key, stranger->key_bytes, err);
+	return err_set(err, fault_needs_person(dial.result.fault) ? ERR_INVALID : ERR_IO, "%s",
+		       dial.result.why);
 }

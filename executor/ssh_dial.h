@@ -37,15 +37,6 @@ struct ssh_facts {
 	char ciphers[120];
 };
 
-/* A host by the key that it shows, known or not: enough to show it and to add it. */
-struct ssh_stranger {
-	char host[256];			/* as known_hosts names it: "gpu1.lan", "[gpu1.lan]:2222" */
-	char file[512];			/* where to add it; "": no such file is configured */
-	struct hostkey_finding finding; /* what is known of it, the key's type and fingerprint */
-	uint8_t key[4096];
-	size_t key_bytes;
-};
-
 struct ssh_dial_result {
 	enum ssh_dial_outcome outcome;
 	struct ssh_session *session;
@@ -73,7 +64,7 @@ void ssh_dial_give_up(struct ssh_dial *dial);
 
 /* --- only looking: who answers there, before anybody is trusted ---------------------------------------- */
 
-enum { SSH_SHOWN_MAX = 4, SSH_SHOWN_BYTES = 4096 };
+enum { SSH_SHOWN_MAX = 4, SSH_SHOWN_BYTES = 4096, SSH_HOPS_MAX = 8 };
 
 struct ssh_shown {
 	struct hostkey_finding finding; /* what our known hosts say to it */
@@ -84,27 +75,18 @@ struct ssh_shown {
 struct ssh_look {
 	struct hostkey_place place;
 	const char *file; /* of the person's known hosts, to which a line is added; NULL: there is none */
-	bool is_jump;	  /* it is the jump host; the one behind it can be seen when this one is trusted */
+	bool is_jump;	  /* it is a jump host; the one behind it can be seen when this one is trusted */
 	struct ssh_shown keys[SSH_SHOWN_MAX];
 	size_t keys_count;
 };
 
 /*
- * The keys of the first host on the way to the target that is not known, or of the target. Blocks, for as
- * long as each step may take. Texts are in the arena. `fault_out` says what a negative code is about.
+ * The keys of the first host on the way to the target that is not known, or of the target; without logging in to
+ * it. Hosts that only the ssh program gets to (ProxyCommand, several jump hosts, `transport: openssh`) are asked
+ * by it. Blocks, for as long as each step may take. Texts are in the arena. `fault_out` says what a negative code
+ * is about: ERR_INVALID when only a person can mend it, else ERR_IO.
  */
 int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct ssh_look *look_out,
 		  enum fault *fault_out, struct err *err);
-
-/*
- * Asks the target who it is, without logging in to it. Blocks, within the limits of a dial. Of a host behind
- * a jump host that is not trusted itself, it is the jump host that is answered with: trust that one, then
- * ask again. 0, or negative when no key was seen: `fault_out` and `err` say why.
- */
-int ssh_dial_meet(const struct ssh_target *target, struct ssh_stranger *stranger_out, enum fault *fault_out,
-		  struct err *err);
-
-/* Adds its key to the file that ssh would add it to. */
-int ssh_dial_trust(const struct ssh_stranger *stranger, struct err *err);
 
 #endif

@@ -11,8 +11,6 @@
 #include "executor/ssh_dial.h"
 #include "scheduler/terminal.h"
 
-enum { HOPS_MAX = 2 };
-
 static void say(const char *text)
 {
 	autobuf struct buf out = { 0 };
@@ -191,7 +189,7 @@ int trust_run(const struct trust_plan *plan, enum trust_outcome *outcome_out, ch
 
 	text_out[0] = '\0';
 	*outcome_out = TRUST_KNOWN_ALREADY;
-	for (int hop = 0; hop < HOPS_MAX; hop++) {
+	for (int hop = 0; hop < SSH_HOPS_MAX; hop++) {
 		if (ssh_dial_look(&arena, plan->target, &look, &fault, err) < 0)
 			return err->code;
 		if (trust_host(&arena, plan, &look, &outcome, text_out, err) < 0)

@@ -108,23 +108,31 @@ void link_broken(struct link *link, enum fault fault, const char *why)
 		uv_close((uv_handle_t *)&link->closer, NULL);
 }
 
-/* Says who the host is; with `trust` it is believed. */
+/* Says who the host is, or the first one on the way to it that is not known; with `trust` it is believed. */
 static int meet(const struct ssh_target *target, bool trust)
 {
 	static const char *const answers[] = { "unknown", "known", "changed", "revoked" };
-	struct ssh_stranger stranger;
-	struct err err;
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	autobuf struct buf name = { 0 };
+	struct ssh_look look;
 	enum fault fault;
+	struct err err;
 
-	if (ssh_dial_meet(target, &stranger, &fault, &err) < 0) {
+	if (ssh_dial_look(&arena, target, &look, &fault, &err) < 0) {
 		printf("failed fault=%s why='%s'\n", fault_names[fault], err.text);
 		return 1;
 	}
-	printf("met host=%s %s key='%s %s' file=%s\n", stranger.host, answers[stranger.finding.answer],
-	       stranger.finding.type, stranger.finding.fingerprint, stranger.file);
-	if (trust && ssh_dial_trust(&stranger, &err) < 0) {
-		printf("failed why='%s'\n", err.text);
-		return 1;
+	hostkey_name(&look.place, &name);
+	for (size_t i = 0; i < look.keys_count; i++) {
+		const struct ssh_shown *shown = &look.keys[i];
+
+		printf("met host=%s %s key='%s %s' file=%s\n", buf_text(&name),
+		       answers[shown->finding.answer], shown->finding.type, shown->finding.fingerprint,
+		       look.file == NULL ? "" : look.file);
+		if (trust && hostkey_add(look.file, &look.place, shown->key, shown->key_bytes, &err) < 0) {
+			printf("failed why='%s'\n", err.text);
+			return 1;
+		}
 	}
 	return 0;
 }

@@ -268,6 +268,52 @@ def behind(box: Sandbox):
     has(steps_of(box, "inner")["address"]["text"], "through", "the way")
 
 
+def prefer(lab, name, line):
+    """Puts a line for one host before all others of the lab's ssh configuration: the first one counts."""
+    lab.write_ssh_config()
+    with open(lab.ssh_config, encoding="ascii") as file:
+        rest = file.read()
+    with open(lab.ssh_config, "w", encoding="ascii") as file:
+        file.write(f"Host {name}\n  {line}\n{rest}")
+
+
+@story("hosts that only the ssh program gets to are shown and accepted too: ProxyCommand, two jump hosts, by its choice")
+def by_program(box: Sandbox):
+    if NO_NAMESPACES:
+        raise Skip(NO_NAMESPACES)
+    lab = Lab(box, 2)
+    inner = lab.add("inner", hidden=True)
+    lab.make_jump_host(lab["h2"])
+
+    prefer(lab, "inner", f"ProxyCommand ssh -F {lab.ssh_config} -W %h:%p h2")
+    lab.settings(h1={"transport": "openssh"})
+    lab.know(lab["h2"])
+    has(steps_of(box, "inner", code=1)["host key"]["text"], "stoker workers trust inner", "what to do")
+    result = box.stoker("workers", "trust", "inner", code=1)
+    has(result.err, inner.fingerprint, "what is shown")
+    has(result.err, "no terminal to ask on", "without anybody to ask")
+    equal(len(known_lines(lab)), 1, "known hosts")
+    result = box.stoker("workers", "trust", "inner", "--fingerprint", inner.fingerprint, code=0)
+    equal(known_lines(lab)[1:], [f"{lab.place(inner)} {inner.host_key}"], "known hosts")
+    has(box.stoker("workers", "trust", "inner", code=0).err, "trusted already", "the second time")
+    steps_of(box, "inner")
+
+    box.stoker("workers", "trust", "h1", "--yes", code=0)
+    equal(known_lines(lab)[2:], [f"{lab.place(lab['h1'])} {lab['h1'].host_key}"], "known hosts")
+    lab["h1"].make_host_key()
+    lab["h1"].restart_sshd()
+    has(box.stoker("workers", "trust", "h1", "--yes", code=1).err, "has changed", "a key that changed")
+    box.stoker("workers", "trust", "h1", "--yes", "--replace", code=0)
+    steps_of(box, "h1")
+
+    prefer(lab, "inner", "ProxyJump h1,h2")
+    lab.know()
+    result = box.stoker("workers", "trust", "inner", "--yes", code=0)
+    equal(result.err.count("the jump host"), 2, f"jump hosts that are shown: {result.err}")
+    equal(len(known_lines(lab)), 3, "known hosts")
+    steps_of(box, "inner")
+
+
 @story("a worker that is drained gets nothing new, and again when it is not")
 def draining(box: Sandbox):
     box.file("one.yaml", "steps:\n  a: {run: 'true'}\n")
