@@ -15,7 +15,7 @@
 enum {
 	READ_BYTES = 256 * 1024,
 	COMPLAINT_BYTES = 4096,
-	WORDS_MAX = 128,
+	WORDS_MAX = 256,
 	LAST_WORDS_MS = 300, /* for what its end leaves in the pipes */
 	ALIVE_INTERVAL_S = 10,
 	ALIVE_COUNT = 3,
@@ -138,6 +138,24 @@ static void add_way(struct words *words, const struct ssh_target *target, const 
 		add_option(words, "ProxyJump=none");
 	if (target->identities_count > 0)
 		add_option(words, "IdentitiesOnly=yes");
+}
+
+/*
+ * After all other options, of which the first on a matter counts; but of -F the last. An `identity` is to be the
+ * only key, and ssh has no word that takes the keys of its configuration away: so it is given the rest of that.
+ */
+static void add_settled(struct words *words, const char *settled)
+{
+	add(words, "-F");
+	add(words, "none");
+	while (*settled != '\0') {
+		size_t n = strcspn(settled, "\n");
+		char *option = arena_strndup(words->arena, settled, n);
+
+		option[strcspn(option, " ")] = '=';
+		add_option(words, option);
+		settled += n + 1;
+	}
 }
 
 /* --- what it says --------------------------------------------------------------------------------------- */
@@ -471,7 +489,7 @@ static int spawn(struct openssh *openssh, uv_loop_t *loop, const char **words)
 	return uv_spawn(loop, &openssh->process, &options);
 }
 
-struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, const char *jump,
+struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, const struct openssh_way *way,
 			   const char *command, const struct stream_handler *handler, void *context)
 {
 	struct openssh *openssh = mem_zalloc(sizeof *openssh);
@@ -491,7 +509,9 @@ struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, con
 	openssh->handles = 5;
 	add(&words, "ssh");
 	add_options(&words, target, true);
-	add_way(&words, target, jump);
+	add_way(&words, target, way->jump);
+	if (way->settled != NULL)
+		add_settled(&words, way->settled);
 	add_destination(&words, target->destination);
 	add(&words, command);
 	add(&words, NULL);

@@ -19,8 +19,13 @@
 #include "executor/stream.h"
 #include "executor/transport.h"
 
-/* `jump` is what the target is reached through, as ssh_resolve found it; NULL: nothing. */
-struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, const char *jump,
+/* What ssh_resolve found of a target and ssh is to be told. */
+struct openssh_way {
+	const char *jump;    /* what it is reached through; NULL: nothing */
+	const char *settled; /* in place of all its configuration; NULL: that holds */
+};
+
+struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, const struct openssh_way *way,
 			   const char *command, const struct stream_handler *handler, void *context);
 
 /*

@@ -292,6 +292,7 @@ static void boot_over(struct ssh *ssh, struct stream *stream, int64_t limit_ms)
 static void boot_by_program(struct ssh *ssh, const struct ssh_dial_result *result)
 {
 	const struct ssh_target *target = ssh->target;
+	const struct openssh_way way = { result->jump[0] == '\0' ? NULL : result->jump, result->settled };
 	autobuf struct buf command = { 0 };
 
 	snprintf(ssh->description, sizeof ssh->description, "openssh: %s", result->reason);
@@ -300,8 +301,7 @@ static void boot_by_program(struct ssh *ssh, const struct ssh_dial_result *resul
 	boot_command(&ssh->boot, &command);
 	ssh->by_program = true;
 	boot_over(ssh,
-		  openssh_new(ssh->loop, target, result->jump[0] == '\0' ? NULL : result->jump,
-			      buf_text(&command), &stream_handler, ssh),
+		  openssh_new(ssh->loop, target, &way, buf_text(&command), &stream_handler, ssh),
 		  target->connect_timeout_ms + SSH_LOGIN_MS + SSH_BOOT_MS);
 }
 

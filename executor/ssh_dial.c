@@ -385,6 +385,8 @@ static int find_host(struct ssh_dial *dial, struct ssh_host *host, struct ssh_ho
 	describe_host(host, dial->result.facts.host, sizeof dial->result.facts.host);
 	if (host->jump != NULL)
 		snprintf(dial->result.jump, sizeof dial->result.jump, "%s", host->jump);
+	if (host->settled != NULL)
+		dial->result.settled = mem_strdup(host->settled);
 	if (host->jump != NULL && host->openssh_reason == NULL) {
 		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, dial->cancel_fd, jump, &err) < 0)
 			return fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_CONFIG,
@@ -453,6 +455,12 @@ static void free_dial(struct ssh_dial *dial)
 	free(dial);
 }
 
+static void free_result(struct ssh_dial *dial)
+{
+	ssh_session_free(dial->result.session);
+	free(dial->result.settled);
+}
+
 static void *run_dial(void *context)
 {
 	struct ssh_dial *dial = context;
@@ -466,7 +474,7 @@ static void *run_dial(void *context)
 		uv_async_send(dial->async);
 	pthread_mutex_unlock(&dial->mutex);
 	if (given_up) {
-		ssh_session_free(dial->result.session);
+		free_result(dial);
 		free_dial(dial);
 	}
 	return NULL;
@@ -525,7 +533,7 @@ void ssh_dial_give_up(struct ssh_dial *dial)
 		eventfd_write(dial->cancel_fd, 1);
 	pthread_mutex_unlock(&dial->mutex);
 	if (done) {
-		ssh_session_free(dial->result.session);
+		free_result(dial);
 		free_dial(dial);
 	}
 }
@@ -703,6 +711,7 @@ int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct s
 	dial.target = ssh_target_copy(&dial.arena, target);
 	*look_out = (struct ssh_look){ .file = NULL };
 	rc = look(&dial, look_out);
+	free_result(&dial);
 	*arena = dial.arena;
 	if (rc == 0)
 		return 0;

@@ -207,7 +207,58 @@ struct raw {
 	const char *agent;
 	bool has_agent;
 	const char *proxy_command;
+	struct buf settled;
 };
+
+/* What is settled without the keys: the way there, who is there, how to log in. */
+static bool is_settled(const char *key)
+{
+	static const char *const keys[] = {
+		"addressfamily",
+		"bindaddress",
+		"bindinterface",
+		"casignaturealgorithms",
+		"certificatefile",
+		"ciphers",
+		"compression",
+		"globalknownhostsfile",
+		"gssapiauthentication",
+		"gssapidelegatecredentials",
+		"gssapikeyexchange",
+		"gssapikexalgorithms",
+		"hostbasedacceptedalgorithms",
+		"hostbasedauthentication",
+		"hostkeyalgorithms",
+		"hostkeyalias",
+		"hostname",
+		"identityagent",
+		"kexalgorithms",
+		"knownhostscommand",
+		"macs",
+		"pkcs11provider",
+		"port",
+		"preferredauthentications",
+		"proxycommand",
+		"proxyjump",
+		"pubkeyacceptedalgorithms",
+		"pubkeyacceptedkeytypes",
+		"pubkeyauthentication",
+		"rekeylimit",
+		"requiredrsasize",
+		"revokedhostkeys",
+		"securitykeyprovider",
+		"sendenv",
+		"setenv",
+		"user",
+		"userknownhostsfile",
+		"verifyhostkeydns",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
 
 static void take_line(struct arena *arena, struct ssh_host *host, struct raw *raw, const char *key,
 		      const char *value)
@@ -227,6 +278,8 @@ static void take_line(struct arena *arena, struct ssh_host *host, struct raw *ra
 	for (size_t i = 0; i < COUNT_OF(beyond); i++)
 		if (strcmp(key, beyond[i].key) == 0 && !is_none(value))
 			host->openssh_reason = beyond[i].reason;
+	if (is_settled(key))
+		buf_printf(&raw->settled, "%s %s\n", key, value);
 	if (strcmp(key, "hostname") == 0)
 		host->host = value;
 	else if (strcmp(key, "port") == 0)
@@ -294,6 +347,8 @@ int ssh_resolve_answer(struct arena *arena, const char *answer, const struct ssh
 		}
 		answer += n + (answer[n] == '\n');
 	}
+	host.settled = arena_strdup(arena, buf_text(&raw.settled));
+	buf_fini(&raw.settled);
 	if (host.host[0] == '\0' || host.user[0] == '\0')
 		return err_set(err, ERR_INVALID, "ssh -G names no host or no user");
 	for (size_t i = 0; i < raw.identities.count; i++)
@@ -388,6 +443,8 @@ int ssh_resolve(struct arena *arena, const struct ssh_target *target, int cancel
 
 	if (rc < 0)
 		return rc;
+	if (target->identities_count == 0 || !host.identities_named || host.identities.count == 0)
+		host.settled = NULL;
 	if (target->identities_count > 0) {
 		host.identities.count = 0;
 		host.identities_only = host.identities_named = true;

@@ -135,7 +135,7 @@ def forbidden(lab, host):
     host.authorize(lab.key)
 
 
-@fault("otherkey", "auth", "none of our keys", person=True, program=None)  # it goes on to those of ssh's configuration
+@fault("otherkey", "auth", "none of our keys", person=True)
 def otherkey(lab, host):
     """The right key is there, but another one is configured."""
     other = lab.make_key(os.path.join(lab.path, "other_key"))
@@ -143,7 +143,7 @@ def otherkey(lab, host):
     host.authorize(lab.key, other)
 
 
-@fault("keyless", "auth", "no_such_key", "No such file", person=True, program=None)
+@fault("keyless", "auth", "no_such_key", "No such file", person=True, program=["none of our keys"])
 def keyless(lab, host):
     path = os.path.join(lab.path, "no_such_key")
     yield {"identity": [path]}

@@ -123,6 +123,16 @@ static void what_only_openssh_can_do_is_told(void **state)
 	assert_null(answer("proxyjump a\n").openssh_reason);
 }
 
+static void all_but_the_keys_and_what_is_in_the_way_is_settled(void **state)
+{
+	struct ssh_host host = answer("host gpu\nuser alice\nidentityfile /k\nidentitiesonly no\nforwardagent yes\n"
+				      "proxycommand nc -x 'a b' %h %p\nsendenv LC_*\nsendenv LANG\n");
+
+	(void)state;
+	assert_string_equal(host.settled,
+			    "user alice\nproxycommand nc -x 'a b' %h %p\nsendenv LC_*\nsendenv LANG\n");
+}
+
 static void the_agent_is_where_the_configuration_says(void **state)
 {
 	(void)state;
@@ -276,6 +286,7 @@ int main(void)
 		TEST(what_is_no_destination_is_refused),
 		TEST(an_answer_is_taken_apart),
 		TEST(what_only_openssh_can_do_is_told),
+		TEST(all_but_the_keys_and_what_is_in_the_way_is_settled),
 		TEST(the_agent_is_where_the_configuration_says),
 		TEST(more_than_can_be_kept_is_dropped),
 		TEST(a_key_file_says_what_it_is_without_being_opened),
