@@ -476,6 +476,17 @@ static void on_lease_ask(struct link *link, const struct frame *frame)
 		protocol_put_ping(&link->out, FRAME_LEASE_GRANT, &ask);
 }
 
+static void on_left(struct link *link, const struct frame *frame)
+{
+	struct frame_claim left;
+	struct arena arena;
+
+	arena_init(&arena);
+	if (link->handler->on_left != NULL && protocol_get_claim(frame, &arena, &left) == 0)
+		link->handler->on_left(link->context, link, &left);
+	arena_fini(&arena);
+}
+
 static void on_frame(struct link *link, const struct frame *frame)
 {
 	struct frame_present present;
@@ -490,6 +501,9 @@ static void on_frame(struct link *link, const struct frame *frame)
 		break;
 	case FRAME_INVENTORY:
 		on_claim_answer(link, frame);
+		break;
+	case FRAME_LEFT:
+		on_left(link, frame);
 		break;
 	case FRAME_DATA:
 		on_data(link, frame);

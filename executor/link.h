@@ -64,6 +64,8 @@ struct link_handler {
 			  int64_t retry_ms);
 	void (*on_present)(void *context, struct link *link, const struct frame_present *present);
 	void (*on_inventory)(void *context, struct link *link, const struct frame_claim *claim);
+	/* A run of ours that was claimed there before and not released; NULL: of no interest. */
+	void (*on_left)(void *context, struct link *link, const struct frame_claim *left);
 	void (*on_record)(void *context, struct link *link, const struct attempt_id *id,
 			  const struct frame *record, uint64_t journal_end);
 	void (*on_exited)(void *context, struct link *link, const struct frame_exited *exited);

@@ -89,6 +89,7 @@ enum frame_type {
 	FRAME_PARCEL_BACK = 40, /* struct frame_parcel: bytes of one that the scheduler wanted */
 	FRAME_LEASE_ASK = 41, /* struct frame_ping: its number is the worker's clock (CLOCK_BOOTTIME, ms) */
 	FRAME_FINDING = 42,   /* struct frame_finding: answers FRAME_CHECK, several times, until `last` */
+	FRAME_LEFT = 43,      /* struct frame_claim: a run that was claimed with that epoch and not released */
 
 	/* records of the journal and the exit file */
 	RECORD_IDENTITY = 64,   /* struct record_identity */

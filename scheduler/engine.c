@@ -23,6 +23,7 @@
 #include "executor/ssh.h"
 #include "scheduler/driver.h"
 #include "scheduler/launch.h"
+#include "scheduler/leftover.h"
 #include "scheduler/paths.h"
 #include "scheduler/writer.h"
 
@@ -66,6 +67,7 @@ struct engine {
 	size_t workers_count;
 	size_t workers_room;
 	struct courier *courier;
+	struct leftovers *leftovers;
 	struct deploy deploy; /* the agents at hand, where there is a worker to put one on */
 	bool deploy_found;
 	char scheduler[128];
@@ -184,6 +186,7 @@ static void on_down(void *context, struct link *link, const char *why)
 	struct engine *engine = context;
 
 	courier_on_down(engine->courier, link);
+	leftovers_drop_link(engine->leftovers, link);
 	if (engine->stopping)
 		return;
 	log_warn("worker.disconnected", TEXT("worker", link_name(link)), TEXT("err", why));
@@ -219,8 +222,21 @@ static void on_failed(void *context, struct link *link, enum fault fault, const 
 	}
 }
 
+static void on_left(void *context, struct link *link, const struct frame_claim *left)
+{
+	struct engine *engine = context;
+	const struct run *run = core_find_run(engine->core, left->run);
+
+	if (!engine->stopping && (run == NULL || run->ended))
+		leftovers_on_left(engine->leftovers, link, left);
+}
+
 static void on_present(void *context, struct link *link, const struct frame_present *present)
 {
+	struct engine *engine = context;
+
+	if (leftovers_on_present(engine->leftovers, link, present))
+		return;
 	handle(context, &(struct event){ .kind = EVENT_PRESENT,
 					 .worker = link_name(link),
 					 .id = present->id,
@@ -229,6 +245,10 @@ static void on_present(void *context, struct link *link, const struct frame_pres
 
 static void on_inventory(void *context, struct link *link, const struct frame_claim *claim)
 {
+	struct engine *engine = context;
+
+	if (leftovers_on_inventory(engine->leftovers, link, claim) || claim->epoch != link_epoch(link))
+		return;
 	handle(context, &(struct event){ .kind = EVENT_INVENTORY,
 					 .worker = link_name(link),
 					 .id.run = claim->run,
@@ -275,8 +295,11 @@ static void on_record(void *context, struct link *link, const struct attempt_id 
 		.record_type = record->type,
 		.journal_end = journal_end,
 	};
+	struct engine *engine = context;
 	struct arena arena;
 
+	if (leftovers_has(engine->leftovers, id->run))
+		return;
 	arena_init(&arena);
 	if (decode_record(record, &arena, &event) == 0)
 		handle(context, &event);
@@ -288,6 +311,10 @@ static void on_record(void *context, struct link *link, const struct attempt_id 
 
 static void on_exited(void *context, struct link *link, const struct frame_exited *exited)
 {
+	struct engine *engine = context;
+
+	if (leftovers_has(engine->leftovers, exited->id.run))
+		return;
 	handle(context, &(struct event){ .kind = EVENT_EXITED,
 					 .worker = link_name(link),
 					 .id = exited->id,
@@ -296,6 +323,10 @@ static void on_exited(void *context, struct link *link, const struct frame_exite
 
 static void on_collected(void *context, struct link *link, const struct attempt_id *id)
 {
+	struct engine *engine = context;
+
+	if (leftovers_on_collected(engine->leftovers, link, id))
+		return;
 	handle(context, &(struct event){ .kind = EVENT_COLLECTED, .worker = link_name(link), .id = *id });
 }
 
@@ -357,7 +388,9 @@ static bool log_path(void *context, const struct attempt_id *id, char *path, siz
 	const char *found;
 	bool fits;
 
-	if (run == NULL || id->task >= run->dag->steps_count)
+	if (run == NULL)
+		return leftovers_log_path(engine->leftovers, id, path, path_bytes);
+	if (id->task >= run->dag->steps_count)
 		return false;
 	arena_init(&arena);
 	found = paths_log(&arena, engine->store->home, run->row.dag, run->row.number,
@@ -374,6 +407,7 @@ static const struct link_handler link_handler = {
 	.on_failed = on_failed,
 	.on_present = on_present,
 	.on_inventory = on_inventory,
+	.on_left = on_left,
 	.on_record = on_record,
 	.on_exited = on_exited,
 	.on_collected = on_collected,
@@ -587,6 +621,7 @@ static void carry_out(void *context, const struct action *order)
 		return;
 	switch (order->kind) {
 	case ORDER_CLAIM:
+		leftovers_drop_run(engine->leftovers, order->id.run);
 		link_claim(worker->link, order->id.run, order->epoch, order->lease_ms);
 		break;
 	case ORDER_START:
@@ -907,6 +942,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 	}
 	set_pools(engine, settings);
 	engine->courier = courier_new(loop, locate, engine);
+	engine->leftovers = leftovers_new(engine->side);
 	driver_init(&engine->driver, engine->core, &driver_ends, engine);
 	engine->writer = writer_start(loop, store, on_written, engine);
 	uv_timer_init(loop, &engine->wake);
@@ -1108,6 +1144,7 @@ void engine_stop(struct engine *engine)
 void engine_free(struct engine *engine)
 {
 	courier_free(engine->courier);
+	leftovers_free(engine->leftovers);
 	driver_fini(&engine->driver);
 	free_dropped(engine, true);
 	core_free(engine->core);

@@ -37,6 +37,7 @@ libscheduler_a_SOURCES = \
 	scheduler/foreground.c scheduler/foreground.h \
 	scheduler/instant.c scheduler/instant.h \
 	scheduler/launch.c scheduler/launch.h \
+	scheduler/leftover.c scheduler/leftover.h \
 	scheduler/migrate.c scheduler/migrate.h \
 	scheduler/placement.c scheduler/placement.h \
 	scheduler/queue.c scheduler/queue.h \
@@ -51,6 +52,7 @@ libscheduler_a_SOURCES = \
 	scheduler/run_rows.c \
 	scheduler/source.c scheduler/source.h \
 	scheduler/store.c scheduler/store.h scheduler/store_parts.h \
+	scheduler/store_leftover.c \
 	scheduler/store_queue.c scheduler/store_queue.h \
 	scheduler/store_run.c \
 	scheduler/store_save.c \
@@ -169,7 +171,7 @@ libscheduler_a_SOURCES += \
 	scheduler/view_metrics.c
 EXTRA_DIST += scheduler/statements_web.def
 EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_queue.def \
-	scheduler/statements_view.def scheduler/statements_notify.def
+	scheduler/statements_view.def scheduler/statements_notify.def scheduler/statements_leftover.def
 
 # The schema as C strings, for migrate.c.
 scheduler/schema_sql.inc: $(srcdir)/scheduler/schema.sql $(top_srcdir)/build-aux/embed.sh

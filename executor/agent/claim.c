@@ -5,11 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 
 #include "common/scope.h"
 #include "executor/agent/files.h"
 #include "executor/agent/place.h"
+#include "executor/agent/root.h"
 
 enum { EPOCH_TEXT_BYTES = 21, PATH_BYTES = 128, LOCK_WAIT_MS = 5000 };
 
@@ -115,6 +117,25 @@ int claim_release(const char *home, uint64_t run, uint64_t epoch, struct err *er
 	if (ftruncate(one, 0) < 0 || unlink(one_path) < 0)
 		return err_errno(err, "remove %s", one_path);
 	return 0;
+}
+
+size_t claim_list(const char *home, struct arena *arena, struct claim_left **left_out)
+{
+	const char *prefix = arena_printf(arena, "%s.", home);
+	char **names;
+	size_t found = root_list(arena, "epochs", prefix, &names), count = 0;
+
+	*left_out = arena_alloc(arena, (found + 1) * sizeof **left_out);
+	for (size_t i = 0; i < found && count < CLAIM_LIST_MAX; i++) {
+		autoclose int fd = openat(AT_FDCWD, arena_printf(arena, "epochs/%s", names[i]),
+					  O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		char *end;
+		uint64_t run = strtoull(names[i] + strlen(prefix), &end, 10);
+
+		if (fd >= 0 && *end == '\0' && end > names[i] + strlen(prefix))
+			(*left_out)[count++] = (struct claim_left){ run, read_epoch(fd) };
+	}
+	return count;
 }
 
 int claim_hold(const char *home, uint64_t run, uint64_t epoch, int *held_out, struct err *err)

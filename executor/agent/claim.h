@@ -17,8 +17,10 @@
 #ifndef EXECUTOR_AGENT_CLAIM_H
 #define EXECUTOR_AGENT_CLAIM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
+#include "common/arena.h"
 #include "common/err.h"
 
 /* All three: ERR_BUSY when a process that was frozen in the middle of one of them holds the lock. */
@@ -28,6 +30,16 @@ int claim_take(const char *home, uint64_t run, uint64_t epoch, struct err *err);
 
 /* Ends the run's claim. ERR_DENIED when a later driver has it; a run that nobody claimed is fine. */
 int claim_release(const char *home, uint64_t run, uint64_t epoch, struct err *err);
+
+enum { CLAIM_LIST_MAX = 1000 };
+
+struct claim_left {
+	uint64_t run;
+	uint64_t epoch;
+};
+
+/* The runs of `home` that are claimed and not released, CLAIM_LIST_MAX of them at most; in `arena`. */
+size_t claim_list(const char *home, struct arena *arena, struct claim_left **left_out);
 
 /*
  * Holds the run while `epoch` is its epoch: a descriptor to close when the attempt is in place, or

@@ -103,6 +103,17 @@ __attribute__((format(printf, 2, 3))) static void give_up(struct session *s, con
 
 /* --- frames --------------------------------------------------------------------------------------------- */
 
+/* What runs that ended without us left here; and those that go on, which the scheduler knows. */
+static void tell_left(struct session *s)
+{
+	struct claim_left *left;
+	size_t count = claim_list(s->home, &s->arena, &left);
+
+	for (size_t i = 0; i < count; i++)
+		protocol_put_claim(outbox_control(&s->out), FRAME_LEFT,
+				   &(struct frame_claim){ .run = left[i].run, .epoch = left[i].epoch });
+}
+
 static void on_hello(struct session *s, const struct frame *frame)
 {
 	struct frame_hello hello;
@@ -140,6 +151,7 @@ static void on_hello(struct session *s, const struct frame *frame)
 	if (devices.text[0] != '\0')
 		follow_note(&s->set, NULL, true, "%s", devices.text);
 	root_remove_leftovers(&s->arena);
+	tell_left(s);
 }
 
 static void send_present(struct session *s, const struct follow *follow)

@@ -17,6 +17,7 @@ for i in $(seq 100000); do
     echo "$(date +%s%N) $me $STOKER_ATTEMPT" >>$life
     test -e $1/go && exit 0
     if [ -n "$stopping" ]; then
+        echo asked to stop
         for k in 1 2 3 4 5 6 7 8 9 10; do echo "$(date +%s%N) $me $STOKER_ATTEMPT" >>$life; sleep 0.05; done
         exit 3
     fi
@@ -108,6 +109,45 @@ def back_in_time(box: Sandbox):
         wait_for(lambda: any(w["worker"] == first and w["state"] == "ok" for w in box.workers()), "it is connected", 90)
     mover.finish()
     equal(len(box.attempts("m/1", "train")), 1, "attempts")
+
+
+def left_there(host):
+    """What lies in its root folder, but for agents and what serves the next attempt."""
+    root = os.path.join(host.home, ".stoker")
+    return sorted(os.path.join(folder, name) for folder in ("attempts", "epochs", "runs", "tasks")
+                  for name in os.listdir(os.path.join(root, folder)) if not name.startswith("."))
+
+
+@story("a run that ended without a worker that stayed away: its log and its folders are seen to at the next contact")
+def left_behind(box: Sandbox):
+    mover = Mover(box)
+    first = mover.runs_as(1)
+    host = mover.lab[first]
+    host.stop_sshd()
+    host.kill_sessions()
+    mover.runs_as(2)
+    mover.finish()
+    host.start_sshd()
+    mine = left_there(host)
+    check(any(name.startswith("attempts/") for name in mine), f"an attempt is there: {mine}")
+    others = ["attempts/aaaaaaaaaaaa-1-0-1", "epochs/aaaaaaaaaaaa", "epochs/aaaaaaaaaaaa.1", "runs/aaaaaaaaaaaa-1"]
+    for name in others:  # those of another scheduler
+        path = os.path.join(host.home, ".stoker", name)
+        os.makedirs(path) if "." not in name and "epochs" not in name else open(path, "w", encoding="ascii").close()
+    before = box.log("m/1", "train", "--attempt", "1")
+    gate = host.home_file("gate", "")
+    box.file("n.yaml", f"name: n\nsteps:\n  s: {{worker: {first}, workdir: {host.remote_home}, "
+                       "run: 'while [ -e gate ]; do sleep 0.1; done'}\n")
+    stoker = box.start("run", "n.yaml")
+    wait_for(lambda: not any("-1-" in name for name in left_there(host) if name not in others), "the attempt is gone")
+    os.unlink(gate)
+    equal(stoker.wait(60), 0, f"exit status:\n{stoker.text}")
+    epoch = next(name for name in mine if name.startswith("epochs/") and "." not in name)
+    equal(left_there(host), sorted([*others, epoch]), "what is left there")
+    after = box.log("m/1", "train", "--attempt", "1")
+    check(after.startswith(before) and after.endswith(b"asked to stop\n"), f"the log was continued: {before} {after}")
+    equal([(a["state"], a["reason"]) for a in box.attempts("m/1", "train")],
+          [("lost", "worker_lost"), ("succeeded", "exit")], "attempts")
 
 
 @story("nobody drives the run: its step stops when the lease has run out, and the next driver starts it once more")
