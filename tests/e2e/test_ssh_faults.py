@@ -1,6 +1,7 @@
 """Every way of not reaching a worker, or of not being able to work there: each is told in its own words, with what
 helps, and the run goes on by itself when it is mended."""
 
+import json
 import os
 
 from lab import NO_NAMESPACES, Lab, Part, net_of
@@ -233,6 +234,27 @@ def procless(_lab, host):
     host.enter("umount", "/proc")
 
 
+def pretends(name, script):
+    """Another program in the place of `name`, for what no file system and no machine at hand can show."""
+
+    def run(_lab, host):
+        folder = os.path.join(host.etc, "bin")
+        os.mkdir(folder)
+        host.write(os.path.join(folder, name), f"#!/bin/sh\n{script}\n", 0o755)
+        home = f" HOME={host.home}" if NO_NAMESPACES else ""  # one line holds them all
+        host.configure(SetEnv=f"PATH={host.inside(folder)}:/usr/local/bin:/usr/bin:/bin{home}")
+        host.restart_sshd()
+        yield
+        os.unlink(os.path.join(folder, name))
+
+    return run
+
+
+fault("quota", "deploy", "the quota is used up", "make room")(
+    pretends("head", "echo \"head: error writing 'standard output': Disk quota exceeded\" >&2; exit 1"))
+fault("foreign", "deploy", "'Linux riscv64'", "cannot be a worker")(pretends("uname", "echo Linux riscv64"))
+
+
 # --- what is no fault -------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +277,7 @@ def talkative(shell, file):
 
 fault("bash", None)(talkative("bash", ".bashrc"))
 fault("tcsh", None)(talkative("tcsh", ".cshrc"))
+fault("zsh", None)(talkative("zsh", ".zshenv"))
 fault("fish", None)(talkative("fish", ".config/fish/config.fish"))
 
 
@@ -323,6 +346,11 @@ def diagnose(box, patient):
     why = box.stoker("why", "o/1", f"s-{name}", code=0).out
     has(why, f"worker {name}", "why")
     has(why, row["trouble"][:60], "why")
+    if patient.kind == "deploy":
+        steps = json.loads(box.stoker("workers", "check", name, "--json", code=1).out)["steps"]
+        problems = [step["text"] for step in steps if step["verdict"] == "problem"]
+        equal(len(problems), 1, f"problems that the check of {name} finds")
+        has(problems[0], patient.words[0], f"the check of {name}")
     return row["trouble"]
 
 
