@@ -170,7 +170,8 @@ static void on_error_line(struct boot *boot, const char *kind, const char *text)
 		     "there is no home folder%s%s: make one, or set 'root' to a folder elsewhere",
 		     text[0] == '\0' ? "" : " ", text);
 	else if (strcmp(kind, "proc") == 0)
-		fail(boot, FAULT_DEPLOY, "/proc is not mounted there, and stoker's agent needs it: mount it (mount -t proc proc /proc)");
+		fail(boot, FAULT_DEPLOY,
+		     "/proc is not mounted there, and stoker's agent needs it: mount -t proc proc /proc");
 	else if (strcmp(kind, "machine") == 0)
 		fail_by_machine(boot, text);
 	else if (strcmp(kind, "exec") == 0)

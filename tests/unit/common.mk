@@ -7,7 +7,7 @@ tests_unit_test_common_LDADD = libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_parcel_SOURCES = tests/unit/test_parcel.c
 tests_unit_test_parcel_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_parcel_LDADD = libcommon.a $(CMOCKA_LIBS)
-tests_unit_test_zone_SOURCES = tests/unit/test_zone.c
+tests_unit_test_zone_SOURCES = tests/unit/test_zone.c tests/unit/zone_fixture.h
 tests_unit_test_zone_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_zone_LDADD = libcommon.a $(CMOCKA_LIBS)
 endif

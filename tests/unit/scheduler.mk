@@ -21,10 +21,10 @@ tests_unit_test_core_LDADD = $(SCHEDULER_TEST_LIBS)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
 tests_unit_test_settings_LDADD = $(SCHEDULER_TEST_LIBS)
-tests_unit_test_placement_SOURCES = tests/unit/test_placement.c
+tests_unit_test_placement_SOURCES = tests/unit/test_placement.c tests/unit/run_fixture.h
 tests_unit_test_placement_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
 tests_unit_test_placement_LDADD = $(SCHEDULER_TEST_LIBS)
-tests_unit_test_due_SOURCES = tests/unit/test_due.c
+tests_unit_test_due_SOURCES = tests/unit/test_due.c tests/unit/zone_fixture.h
 tests_unit_test_due_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
 tests_unit_test_due_LDADD = $(SCHEDULER_TEST_LIBS)
 endif

@@ -1,6 +1,5 @@
 #include "scheduler/due.h"
 
-#include <ftw.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,19 +15,13 @@
 #include "common/rng.h"
 #include "common/scope.h"
 #include "scheduler/instant.h"
+#include "tests/unit/zone_fixture.h"
 
-#define ZONES "/usr/share/zoneinfo"
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 enum { DUES_MAX = 20000, MINUTE_MS = 60 * 1000, HOUR_MS = 3600 * 1000 };
 
 static struct due dues[DUES_MAX];
-
-static void need_zones(void)
-{
-	if (access(ZONES "/Europe/Berlin", R_OK) < 0)
-		skip();
-}
 
 static bool quick(void)
 {
@@ -119,7 +112,7 @@ static void assert_due(const char *zone, const char *cron, const char *after, in
 static void fixed_hours_fire_once_when_clocks_change(void **state)
 {
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_due("Europe/Berlin", "30 2 * * *", "2026-03-27T12:00:00Z", 3,
 		   "2026-03-28T02:30:00+01:00 2026-03-29T03:00:00+02:00m 2026-03-30T02:30:00+02:00");
 	assert_due("Europe/Berlin", "30 2 * * *", "2026-10-24T12:00:00Z", 2,
@@ -134,7 +127,7 @@ static void fixed_hours_fire_once_when_clocks_change(void **state)
 static void local_times_of_one_gap_are_one_due_time(void **state)
 {
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_due("Europe/Berlin", "*/20 2 * * *", "2026-03-29T00:00:00Z", 2,
 		   "2026-03-29T03:00:00+02:00m+2 2026-03-30T02:00:00+02:00");
 	assert_due("Europe/Berlin", "0,30 2-3 * * *", "2026-03-29T00:00:00Z", 2,
@@ -144,7 +137,7 @@ static void local_times_of_one_gap_are_one_due_time(void **state)
 static void wildcard_hours_follow_elapsed_time(void **state)
 {
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_due("Europe/Berlin", "0 * * * *", "2026-03-28T23:30:00Z", 3,
 		   "2026-03-29T01:00:00+01:00 2026-03-29T03:00:00+02:00 2026-03-29T04:00:00+02:00");
 	assert_due("Europe/Berlin", "30 * * * *", "2026-10-25T00:00:00Z", 3,
@@ -159,7 +152,7 @@ static void wildcard_hours_follow_elapsed_time(void **state)
 static void a_day_left_out_is_made_up_for_at_its_end(void **state)
 {
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_due("Pacific/Apia", "30 2 * * *", "2011-12-29T00:00:00Z", 3,
 		   "2011-12-29T02:30:00-10:00 2011-12-31T00:00:00+14:00m 2011-12-31T02:30:00+14:00");
 	assert_due("Pacific/Apia", "0 */12 * * *", "2011-12-29T11:00:00Z", 3,
@@ -172,7 +165,7 @@ static void a_day_left_out_is_made_up_for_at_its_end(void **state)
 static void odd_offsets_are_kept_to_the_second(void **state)
 {
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_due("Africa/Monrovia", "0 12 * * *", "1972-01-05T00:00:00Z", 2,
 		   "1972-01-05T12:00:00-00:44:30 1972-01-06T12:00:00-00:44:30");
 	assert_due("Africa/Monrovia", "20 0 * * *", "1972-01-06T12:00:00Z", 2,
@@ -252,7 +245,7 @@ static void due_times_are_those_that_zoneinfo_gives(void **state)
 	int lines = 0;
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_true(asprintf(&path, "%s/tests/unit/due_oracle.txt", source == NULL ? "." : source) > 0);
 	file = fopen(path, "re");
 	if (file == NULL)
@@ -265,36 +258,6 @@ static void due_times_are_those_that_zoneinfo_gives(void **state)
 }
 
 /* --- for each zone of the system ------------------------------------------------------------------------ */
-
-static void (*check_zone)(const char *name);
-static int zones_seen;
-
-static int on_file(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-	const char *name = path + strlen(ZONES "/");
-	char magic[4] = "";
-	autofclose FILE *file = NULL;
-
-	(void)status;
-	(void)where;
-	if (kind != FTW_F || strncmp(name, "right/", 6) == 0 || strncmp(name, "posix/", 6) == 0)
-		return 0;
-	file = fopen(path, "re");
-	if (file != NULL && fread(magic, 1, 4, file) == 4 && memcmp(magic, "TZif", 4) == 0) {
-		check_zone(name);
-		zones_seen++;
-	}
-	return 0;
-}
-
-static void each_zone(void (*check)(const char *name))
-{
-	need_zones();
-	check_zone = check;
-	zones_seen = 0;
-	nftw(ZONES, on_file, 16, 0);
-	assert_true(zones_seen > 100);
-}
 
 static void check_days(const char *name, const char *cron, int minute_of_day)
 {
@@ -334,7 +297,7 @@ static void check_nights(const char *name)
 static void daily_is_once_on_each_local_day_of_each_zone(void **state)
 {
 	(void)state;
-	each_zone(check_nights);
+	fixture_each_zone(check_nights);
 }
 
 /* What the rules say, taken by the word: minute by minute, with the latest time that the clock has shown. */
@@ -458,7 +421,7 @@ static void due_times_are_those_that_walking_minute_by_minute_finds(void **state
 {
 	(void)state;
 	dice = rng_seeded(20261124);
-	each_zone(check_changes);
+	fixture_each_zone(check_changes);
 }
 
 /* --- properties ----------------------------------------------------------------------------------------- */
@@ -495,7 +458,7 @@ static void next_after_next_strictly_increases_over_fifty_years(void **state)
 	autobuf struct buf cron = { 0 };
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	dice = rng_seeded(5);
 	for (int i = 0; i < (quick() ? 30 : 300); i++) {
 		random_cron(&cron);
@@ -509,7 +472,7 @@ static void a_range_is_next_again_and_again_in_any_pieces(void **state)
 	autobuf struct buf cron = { 0 };
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	dice = rng_seeded(6);
 	for (int i = 0; i < 200; i++) {
 		const char *zone = some_zones[i % (int)COUNT_OF(some_zones)];
@@ -562,7 +525,7 @@ static void from_and_until_are_the_first_and_the_last_day(void **state)
 	struct due *first, *last;
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_int_equal(count_in_march(&definition, &first, &last), 6);
 	assert_true(first->at_ms == ms("2026-03-07T00:00:00-05:00"));
 	assert_true(last->at_ms == ms("2026-03-09T23:00:00-04:00"));
@@ -598,7 +561,7 @@ static void a_last_day_holds_what_a_gap_moves_out_of_it(void **state)
 	struct due *first, *last;
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_int_equal(count_in_march(&definition, &first, &last), 29); /* also that of February 28th */
 	if (last->mark != DUE_MOVED)
 		skip(); /* the tz database has it in another way meanwhile */
@@ -755,7 +718,7 @@ static void half_a_year_of_minutes_is_planned_in_no_time(void **state)
 	int count = 0, runs = 0;
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	schedule = defined(&definition);
 	due_plan_start(&plan, &schedule, ms("2026-01-01T00:00:00Z"), now_ms);
 	while (due_plan_next(&plan, &due, &verdict)) {
@@ -783,7 +746,7 @@ static void assert_note(const char *zone, const char *cron, const char *after, c
 static void what_is_odd_is_said_in_words(void **state)
 {
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	assert_note("Europe/Berlin", "30 2 * * *", "2026-03-28T12:00:00Z", "02:30 does not exist that day");
 	assert_note("Europe/Berlin", "30 2 * * *", "2026-10-24T12:00:00Z", "02:30 comes twice: the first");
 	assert_note("Europe/Berlin", "30 * * * *", "2026-10-25T01:00:00Z", "02:30 comes twice: the second");

@@ -6,12 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <string.h>
 
-#include "dag/diagnostic.h"
-#include "scheduler/core.h"
+#include "tests/unit/run_fixture.h"
 
 static struct core *core;
+static struct run *run; /* the core's */
 static struct actions out;
 static int64_t now_ms;
 static const char *const gpu_labels[] = { "gpu" };
@@ -43,17 +42,8 @@ static int tear_down(void **state)
 
 static void add_run(const char *yaml)
 {
-	struct run_row row = { .id = 1, .dag = "t", .number = 1, .params = "{}" };
-	struct diagnostics diagnostics;
-	struct dag *dag;
-
-	diagnostics_init(&diagnostics);
-	if (dag_parse("/x/t.yaml", yaml, strlen(yaml), &dag, &diagnostics) < 0) {
-		diagnostics_print(&diagnostics, stderr, false);
-		fail();
-	}
-	diagnostics_fini(&diagnostics);
-	core_add_run(core, run_new(dag, &row));
+	run = fixture_run(yaml);
+	core_add_run(core, run);
 }
 
 static void give(const char *worker, struct event event)
@@ -75,12 +65,12 @@ static void connect_worker(const char *worker, uint64_t epoch)
 	give(worker, (struct event){ .kind = EVENT_WORKER_UP,
 				     .facts = { .name = worker, .boot_id = "boot", .host = "h", .machine = "m",
 						.epoch = epoch, .cpus_milli = 2000, .memory_bytes = 1 << 30 } });
-	give(worker, (struct event){ .kind = EVENT_INVENTORY, .id.run = 1 });
+	give(worker, (struct event){ .kind = EVENT_INVENTORY, .id.run = run->row.id });
 }
 
 static struct task *task_at(size_t index)
 {
-	return &core_find_run(core, 1)->tasks[index];
+	return &run->tasks[index];
 }
 
 static void assert_on(size_t task, const char *worker)
@@ -91,7 +81,7 @@ static void assert_on(size_t task, const char *worker)
 
 static void exited(const char *worker, uint32_t task, struct record_exit exit)
 {
-	struct attempt_id id = { 1, task, task_at(task)->live->row.id.number };
+	struct attempt_id id = { run->row.id, task, task_at(task)->live->row.id.number };
 
 	exit.text = exit.text == NULL ? "" : exit.text;
 	give(worker, (struct event){ .kind = EVENT_EXITED, .id = id, .exit = exit });
@@ -101,7 +91,7 @@ static void exited(const char *worker, uint32_t task, struct record_exit exit)
 static void checkpoint(const char *worker, uint32_t task, const char *name)
 {
 	struct event event = { .kind = EVENT_JOURNAL,
-			       .id = { 1, task, task_at(task)->live->row.id.number },
+			       .id = { run->row.id, task, task_at(task)->live->row.id.number },
 			       .record_type = RECORD_CHECKPOINT,
 			       .journal_end = task_at(task)->live->row.journal_offset + 10 };
 
@@ -117,7 +107,7 @@ static void a_step_that_names_no_worker_prefers_this_machine(void **state)
 	add_run("source: .\nsteps: {a: {run: x}}");
 	connect_worker("gpu1", 1);
 	assert_on(0, "gpu1"); /* the only one there is by now */
-	run_free(core_take_run(core, 1));
+	run_free(core_take_run(core, run->row.id));
 	add_run("source: .\nsteps: {a: {run: x}, b: {run: x}}");
 	tick();
 	connect_worker("local", 2);
@@ -172,7 +162,7 @@ static void a_retry_goes_to_the_worker_that_has_the_checkpoint(void **state)
 	connect_worker("gpu2", 1);
 	checkpoint("gpu2", 0, "e1");
 	connect_worker("gpu1", 2);
-	give("gpu2", (struct event){ .kind = EVENT_EXITED, .id = { 1, 0, 1 },
+	give("gpu2", (struct event){ .kind = EVENT_EXITED, .id = { run->row.id, 0, 1 },
 				     .exit = { .kind = EXIT_CODE, .code = 1, .text = "" } });
 	assert_on(0, "gpu2"); /* gpu1 comes first and has less to do */
 }

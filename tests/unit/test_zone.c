@@ -1,6 +1,5 @@
 #include "common/zone.h"
 
-#include <ftw.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,8 +15,7 @@
 #include "common/rng.h"
 #include "common/scope.h"
 #include "common/zone_rule.h"
-
-#define ZONES "/usr/share/zoneinfo"
+#include "tests/unit/zone_fixture.h"
 
 enum { HOUR_S = 3600 };
 
@@ -34,12 +32,6 @@ static struct zone *opened(const char *name)
 	if (zone_open(name, &zone, &err) < 0)
 		fail_msg("%s", err.text);
 	return zone;
-}
-
-static void need_zones(void)
-{
-	if (access(ZONES "/Europe/Berlin", R_OK) < 0)
-		skip();
 }
 
 /* --- the calendar --------------------------------------------------------------------------------------- */
@@ -64,8 +56,6 @@ static void days_and_dates_are_those_of_libc(void **state)
 /* --- against libc, which reads the same files in its own way -------------------------------------------- */
 
 static struct rng rng;
-static int zones_seen;
-
 static void assert_as_libc(const struct zone *zone, int64_t instant_s)
 {
 	struct zone_span span = zone_span_at(zone, instant_s);
@@ -99,34 +89,13 @@ static void compare_with_libc(const char *name)
 		assert_as_libc(zone, from_s + (int64_t)rng_below(&rng, (uint64_t)(until_s - from_s)));
 	unsetenv("TZ");
 	tzset();
-	zones_seen++;
-}
-
-static int on_file(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-	const char *name = path + strlen(ZONES "/");
-	char magic[4] = "";
-	autofclose FILE *file = NULL;
-
-	(void)status;
-	(void)where;
-	if (kind != FTW_F || strncmp(name, "right/", 6) == 0 || strncmp(name, "posix/", 6) == 0)
-		return 0;
-	file = fopen(path, "re");
-	if (file != NULL && fread(magic, 1, 4, file) == 4 && memcmp(magic, "TZif", 4) == 0)
-		compare_with_libc(name);
-	return 0;
 }
 
 static void each_zone_has_the_offsets_that_libc_finds(void **state)
 {
 	(void)state;
-	need_zones();
 	rng = rng_seeded(20261123);
-	zones_seen = 0;
-	nftw(ZONES, on_file, 16, 0);
-	print_message("# %d zones\n", zones_seen);
-	assert_true(zones_seen > 100);
+	fixture_each_zone(compare_with_libc);
 }
 
 /* --- local times ---------------------------------------------------------------------------------------- */
@@ -137,7 +106,7 @@ static void a_local_time_in_a_gap_is_reached_at_its_end(void **state)
 	int64_t instants[ZONE_INSTANTS_MAX];
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	zone = opened("Europe/Berlin");
 	assert_int_equal(zone_instants(zone, local(2026, 3, 29, 2, 30), instants), 0);
 	assert_int_equal(zone_reach(zone, local(2026, 3, 29, 2, 30)), 1774746000);
@@ -153,7 +122,7 @@ static void a_local_time_that_exists_twice_is_reached_at_the_first(void **state)
 	int64_t instants[ZONE_INSTANTS_MAX];
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	zone = opened("America/New_York");
 	assert_int_equal(zone_instants(zone, local(2026, 11, 1, 1, 30), instants), 2);
 	assert_int_equal(instants[0], 1793511000);
@@ -169,7 +138,7 @@ static void a_day_that_a_zone_left_out_is_a_gap_like_any_other(void **state)
 	int64_t instants[ZONE_INSTANTS_MAX];
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	zone = opened("Pacific/Apia");
 	assert_int_equal(zone_instants(zone, local(2011, 12, 30, 2, 30), instants), 0);
 	assert_int_equal(zone_reach(zone, local(2011, 12, 30, 2, 30)), local(2011, 12, 30, 10, 0));
@@ -224,7 +193,7 @@ static void local_times_are_those_that_counting_finds(void **state)
 	};
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		compare_with_counting(names[i]);
 }
@@ -348,14 +317,14 @@ static void this_machine_s_zone_is_that_of_TZ(void **state)
 	struct err err;
 
 	(void)state;
-	need_zones();
+	fixture_need_zones();
 	zone = ruled("Asia/Kathmandu");
 	assert_string_equal(zone_name(zone), "Asia/Kathmandu");
 	zone_free(zone);
 	zone = ruled(":Asia/Kathmandu");
 	assert_string_equal(zone_name(zone), "Asia/Kathmandu");
 	zone_free(zone);
-	zone = ruled(ZONES "/Asia/Kathmandu");
+	zone = ruled(FIXTURE_ZONES "/Asia/Kathmandu");
 	assert_int_equal(offset(zone, 1774746000), 5 * HOUR_S + 45 * 60);
 	zone_free(zone);
 	zone = ruled("");
@@ -396,8 +365,8 @@ static void damaged_files_are_refused_or_read_and_never_believed_blindly(void **
 	size_t n;
 
 	(void)state;
-	need_zones();
-	n = read_file(ZONES "/Europe/Berlin", bytes, sizeof bytes);
+	fixture_need_zones();
+	n = read_file(FIXTURE_ZONES "/Europe/Berlin", bytes, sizeof bytes);
 	for (size_t cut = 0; cut < n; cut++) {
 		autofree uint8_t *part = malloc(cut + 1);
 
@@ -421,7 +390,7 @@ static void leap_seconds_are_refused(void **state)
 	struct zone *zone;
 
 	(void)state;
-	if (access(ZONES "/right/Europe/Berlin", R_OK) < 0)
+	if (access(FIXTURE_ZONES "/right/Europe/Berlin", R_OK) < 0)
 		skip();
 	assert_int_equal(zone_open("right/Europe/Berlin", &zone, NULL), ERR_INVALID);
 }
