@@ -1,5 +1,6 @@
 #include "executor/protocol.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "common/mem.h"
@@ -10,6 +11,56 @@ enum {
 	VARINT_BYTES_MAX = 10,
 	REPEATED_MAX = 100000, /* of one repeated field in one frame */
 };
+
+/* --- what a frame consists of: fields, each with a tag, a kind and its place in a struct ---------------- */
+
+enum kind {
+	KIND_NUMBER,	/* uint64_t */
+	KIND_NUMBER_32, /* uint32_t */
+	KIND_SIGNED,	/* int64_t */
+	KIND_INT,
+	KIND_BOOL,
+	KIND_TEXT,   /* const char *, "" when it is not there */
+	KIND_ENUM,   /* below `bound` */
+	KIND_FLAG,   /* bool: rows with one tag are the bits of one number, the lowest first */
+	KIND_OR_NOT, /* int64_t, -1 when it is not there */
+	KIND_SPAN,   /* const uint8_t * and its size_t: not copied; there even when it is empty */
+	KIND_TEXTS,  /* const char **, with a NULL behind the last, and their size_t */
+	KIND_ITEMS,  /* an array of structs, and its size_t */
+};
+
+struct field {
+	uint8_t tag;
+	uint8_t kind;
+	uint16_t at;
+	uint16_t count_at;	   /* SPAN, TEXTS, ITEMS */
+	uint16_t bound;		   /* ENUM */
+	const struct layout *item; /* ITEMS */
+};
+
+/* All fields of a struct, in the order in which they are written. */
+struct layout {
+	size_t bytes;
+	const struct field *fields;
+	size_t count;
+};
+
+_Static_assert(sizeof(enum reason) == sizeof(unsigned), "an enum is stored as an unsigned");
+
+#define KIND_OF(type, member)                                                                                \
+	_Generic(((type *)NULL)->member, uint64_t: KIND_NUMBER, uint32_t: KIND_NUMBER_32,                    \
+		 int64_t: KIND_SIGNED, int: KIND_INT, bool: KIND_BOOL, const char *: KIND_TEXT)
+#define PAIR(type, member, n) offsetof(type, member), offsetof(type, n)
+
+#define FIELD(tag, type, member) { tag, KIND_OF(type, member), offsetof(type, member), 0, 0, NULL }
+#define ENUM(tag, type, member, bound) { tag, KIND_ENUM, offsetof(type, member), 0, bound, NULL }
+#define FLAG(tag, type, member) { tag, KIND_FLAG, offsetof(type, member), 0, 0, NULL }
+#define OR_NOT(tag, type, member) { tag, KIND_OR_NOT, offsetof(type, member), 0, 0, NULL }
+#define SPAN(tag, type, member, n) { tag, KIND_SPAN, PAIR(type, member, n), 0, NULL }
+#define TEXTS(tag, type, member, n) { tag, KIND_TEXTS, PAIR(type, member, n), 0, NULL }
+#define ITEMS(tag, type, member, n, layout) { tag, KIND_ITEMS, PAIR(type, member, n), 0, &layout }
+#define ID(type) FIELD(1, type, id.run), FIELD(2, type, id.task), FIELD(3, type, id.number)
+#define LAYOUT(type, fields) { sizeof(type), fields, sizeof(fields) / sizeof((fields)[0]) }
 
 const char *const reason_names[REASONS] = {
 	[REASON_NONE] = "",
@@ -89,9 +140,24 @@ static void put_number(struct buf *out, uint8_t tag, uint64_t value)
 		put_bytes(out, tag, bytes, encode_varint(value, bytes));
 }
 
-static void put_signed(struct buf *out, uint8_t tag, int64_t value)
+static const void *place_in(const void *value, size_t at)
 {
-	put_number(out, tag, (uint64_t)value);
+	return (const uint8_t *)value + at;
+}
+
+static size_t count_in(const void *value, const struct field *field)
+{
+	return *(const size_t *)place_in(value, field->count_at);
+}
+
+/* The number that the rows from `field` on with its tag are the bits of. */
+static uint64_t gather_flags(const struct field *field, size_t rows, const void *value)
+{
+	uint64_t flags = 0;
+
+	for (size_t i = 0; i < rows && field[i].tag == field->tag; i++)
+		flags |= (uint64_t)*(const bool *)place_in(value, field[i].at) << i;
+	return flags;
 }
 
 static void put_text(struct buf *out, uint8_t tag, const char *text)
@@ -100,17 +166,83 @@ static void put_text(struct buf *out, uint8_t tag, const char *text)
 		put_bytes(out, tag, text, strlen(text));
 }
 
-static void put_texts(struct buf *out, uint8_t tag, const char *const *texts, size_t count)
+static void put_texts(struct buf *out, const struct field *field, const void *value)
 {
-	for (size_t i = 0; i < count; i++)
-		put_bytes(out, tag, texts[i], strlen(texts[i])); /* an empty element counts too */
+	const char *const *texts = *(const char *const *const *)place_in(value, field->at);
+
+	for (size_t i = 0; i < count_in(value, field); i++)
+		put_bytes(out, field->tag, texts[i], strlen(texts[i])); /* an empty one counts too */
 }
 
-static void put_id(struct buf *out, const struct attempt_id *id)
+/* All kinds but ITEMS, whose fields are of these kinds. */
+static void put_plain(struct buf *out, const struct layout *layout, size_t i, const void *value)
 {
-	put_number(out, 1, id->run);
-	put_number(out, 2, id->task);
-	put_number(out, 3, id->number);
+	const struct field *field = &layout->fields[i];
+	const void *at = place_in(value, field->at);
+
+	switch ((enum kind)field->kind) {
+	case KIND_NUMBER:
+	case KIND_SIGNED:
+		put_number(out, field->tag, *(const uint64_t *)at);
+		break;
+	case KIND_NUMBER_32:
+		put_number(out, field->tag, *(const uint32_t *)at);
+		break;
+	case KIND_INT:
+		put_number(out, field->tag, (uint64_t)(int64_t)*(const int *)at);
+		break;
+	case KIND_BOOL:
+		put_number(out, field->tag, *(const bool *)at);
+		break;
+	case KIND_ENUM:
+		put_number(out, field->tag, *(const unsigned *)at);
+		break;
+	case KIND_OR_NOT:
+		put_number(out, field->tag, (uint64_t)*(const int64_t *)at + 1);
+		break;
+	case KIND_FLAG:
+		if (i == 0 || layout->fields[i - 1].tag != field->tag)
+			put_number(out, field->tag, gather_flags(field, layout->count - i, value));
+		break;
+	case KIND_TEXT:
+		put_text(out, field->tag, *(const char *const *)at);
+		break;
+	case KIND_SPAN:
+		put_bytes(out, field->tag, *(const uint8_t *const *)at, count_in(value, field));
+		break;
+	case KIND_TEXTS:
+		put_texts(out, field, value);
+		break;
+	case KIND_ITEMS:
+		break;
+	}
+}
+
+static void put_items(struct buf *out, const struct field *field, const void *value)
+{
+	const uint8_t *items = *(const uint8_t *const *)place_in(value, field->at);
+	struct buf inner = { 0 };
+
+	for (size_t i = 0; i < count_in(value, field); i++) {
+		buf_clear(&inner);
+		for (size_t k = 0; k < field->item->count; k++)
+			put_plain(&inner, field->item, k, items + i * field->item->bytes);
+		put_bytes(out, field->tag, inner.data, inner.bytes);
+	}
+	buf_fini(&inner);
+}
+
+static void put(struct buf *out, enum frame_type type, const struct layout *layout, const void *value)
+{
+	size_t start = begin(out, type);
+
+	for (size_t i = 0; i < layout->count; i++) {
+		if (layout->fields[i].kind == KIND_ITEMS)
+			put_items(out, &layout->fields[i], value);
+		else
+			put_plain(out, layout, i, value);
+	}
+	end(out, start);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------- */
@@ -166,11 +298,6 @@ static bool next_field(struct fields *fields)
 	return true;
 }
 
-static int done(const struct fields *fields)
-{
-	return fields->corrupt ? ERR_CORRUPT : 0;
-}
-
 static uint64_t get_number(struct fields *fields)
 {
 	const uint8_t *at = fields->bytes;
@@ -181,16 +308,6 @@ static uint64_t get_number(struct fields *fields)
 		return 0;
 	}
 	return value;
-}
-
-static int64_t get_signed(struct fields *fields)
-{
-	return (int64_t)get_number(fields);
-}
-
-static bool get_bool(struct fields *fields)
-{
-	return get_number(fields) != 0;
 }
 
 /* A number that must lie below `bound`, such as an enum. */
@@ -207,7 +324,7 @@ static unsigned get_below(struct fields *fields, unsigned bound)
 
 static int get_int(struct fields *fields)
 {
-	int64_t value = get_signed(fields);
+	int64_t value = (int64_t)get_number(fields);
 
 	if (value < INT32_MIN || value > INT32_MAX) {
 		fields->corrupt = true;
@@ -225,23 +342,6 @@ static const char *get_text(struct fields *fields, struct arena *arena)
 	return arena_strndup(arena, (const char *)fields->bytes, fields->n);
 }
 
-static bool get_id(struct fields *fields, struct attempt_id *id)
-{
-	switch (fields->tag) {
-	case 1:
-		id->run = get_number(fields);
-		return true;
-	case 2:
-		id->task = get_number(fields);
-		return true;
-	case 3:
-		id->number = (uint32_t)get_number(fields);
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* How often `tag` stands in the fields from here on. */
 static size_t count_tag(struct fields fields, uint8_t tag)
 {
@@ -249,678 +349,490 @@ static size_t count_tag(struct fields fields, uint8_t tag)
 
 	while (next_field(&fields))
 		count += fields.tag == tag;
-	return count > REPEATED_MAX ? 0 : count;
+	return count;
 }
 
-/* An array for every field with `tag`, with a NULL behind it; *room_out is 0 when there are too many. */
-static void *array_for(const struct fields *fields, uint8_t tag, size_t item_bytes, struct arena *arena,
-		       size_t *room_out)
+static void *place_for(void *value, size_t at)
 {
-	*room_out = count_tag(*fields, tag);
-	return arena_alloc(arena, (*room_out + 1) * item_bytes);
+	return (uint8_t *)value + at;
 }
 
-static void add_text(struct fields *fields, struct arena *arena, const char **texts, size_t *count,
-		     size_t room)
+static size_t *count_for(void *value, const struct field *field)
 {
-	if (*count >= room)
-		fields->corrupt = true;
-	else
-		texts[(*count)++] = get_text(fields, arena);
+	return place_for(value, field->count_at);
 }
 
-/* --- each frame and record: its put and its get stand together ------------------------------------------ */
+/* As if none of its fields were there. */
+static void clear(const struct layout *layout, void *value)
+{
+	memset(value, 0, layout->bytes);
+	for (size_t i = 0; i < layout->count; i++) {
+		void *at = place_for(value, layout->fields[i].at);
+
+		if (layout->fields[i].kind == KIND_TEXT)
+			*(const char **)at = "";
+		else if (layout->fields[i].kind == KIND_OR_NOT)
+			*(int64_t *)at = -1;
+	}
+}
+
+/* The row of a tag, NULL: of a later version. Fields come in the order of rows: the look begins at `from`. */
+static const struct field *find_field(const struct layout *layout, size_t from, uint8_t tag)
+{
+	for (size_t i = from; i < layout->count; i++)
+		if (layout->fields[i].tag == tag)
+			return &layout->fields[i];
+	for (size_t i = 0; i < from; i++)
+		if (layout->fields[i].tag == tag)
+			return &layout->fields[i];
+	return NULL;
+}
+
+/* An array for all fields of a tag that is repeated, with one zero behind it; false: there are too many. */
+static bool make_room(const struct fields *fields, const struct field *field, struct arena *arena,
+		      void *value)
+{
+	size_t room = count_tag(*fields, field->tag);
+	size_t item_bytes = field->kind == KIND_TEXTS ? sizeof(char *) : field->item->bytes;
+
+	if (room > REPEATED_MAX)
+		return false;
+	*(void **)place_for(value, field->at) = arena_alloc(arena, (room + 1) * item_bytes);
+	return true;
+}
+
+static void get_flags(struct fields *f, const struct layout *layout, const struct field *field,
+		      void *value)
+{
+	size_t rows = (size_t)(layout->fields + layout->count - field), n = 0;
+	uint64_t flags = get_number(f);
+
+	for (; n < rows && field[n].tag == field->tag; n++)
+		*(bool *)place_for(value, field[n].at) = (flags >> n & 1) != 0;
+	if (flags >> n != 0)
+		f->corrupt = true;
+}
+
+static void get_plain(struct fields *f, const struct layout *layout, const struct field *field,
+		      struct arena *arena, void *value)
+{
+	void *at = place_for(value, field->at);
+
+	switch ((enum kind)field->kind) {
+	case KIND_NUMBER:
+	case KIND_SIGNED:
+		*(uint64_t *)at = get_number(f);
+		break;
+	case KIND_NUMBER_32:
+		*(uint32_t *)at = (uint32_t)get_number(f);
+		break;
+	case KIND_INT:
+		*(int *)at = get_int(f);
+		break;
+	case KIND_BOOL:
+		*(bool *)at = get_number(f) != 0;
+		break;
+	case KIND_ENUM:
+		*(unsigned *)at = get_below(f, field->bound);
+		break;
+	case KIND_OR_NOT:
+		*(int64_t *)at = (int64_t)(get_number(f) - 1);
+		break;
+	case KIND_FLAG:
+		get_flags(f, layout, field, value);
+		break;
+	case KIND_TEXT:
+		*(const char **)at = get_text(f, arena);
+		break;
+	case KIND_SPAN:
+		*(const uint8_t **)at = f->bytes;
+		*count_for(value, field) = f->n;
+		break;
+	case KIND_TEXTS:
+		(*(const char ***)at)[(*count_for(value, field))++] = get_text(f, arena);
+		break;
+	case KIND_ITEMS:
+		break;
+	}
+}
+
+static void get_item(struct fields *outer, const struct field *field, struct arena *arena, void *value)
+{
+	uint8_t *items = *(uint8_t **)place_for(value, field->at);
+	void *item = items + (*count_for(value, field))++ * field->item->bytes;
+	struct fields f = fields_of(outer->bytes, outer->n);
+	const struct field *found;
+
+	clear(field->item, item);
+	while (next_field(&f)) {
+		found = find_field(field->item, 0, f.tag);
+		if (found != NULL)
+			get_plain(&f, field->item, found, arena, item);
+	}
+	outer->corrupt |= f.corrupt;
+}
+
+static int get(const struct frame *frame, const struct layout *layout, struct arena *arena, void *out)
+{
+	struct fields f = fields_of(frame->body, frame->body_bytes);
+	size_t from = 0;
+
+	clear(layout, out);
+	for (size_t i = 0; i < layout->count; i++) {
+		const struct field *field = &layout->fields[i];
+
+		if ((field->kind == KIND_TEXTS || field->kind == KIND_ITEMS) &&
+		    !make_room(&f, field, arena, out))
+			return ERR_CORRUPT;
+	}
+	while (next_field(&f)) {
+		const struct field *field = find_field(layout, from, f.tag);
+
+		if (field == NULL)
+			continue;
+		from = (size_t)(field - layout->fields);
+		if (field->kind == KIND_ITEMS)
+			get_item(&f, field, arena, out);
+		else
+			get_plain(&f, layout, field, arena, out);
+	}
+	return f.corrupt ? ERR_CORRUPT : 0;
+}
+
+/* --- each frame and record ------------------------------------------------------------------------------ */
+
+static const struct field hello_fields[] = {
+	FIELD(1, struct frame_hello, version),
+	FIELD(2, struct frame_hello, home),
+	FIELD(3, struct frame_hello, scheduler),
+};
+static const struct layout hello_layout = LAYOUT(struct frame_hello, hello_fields);
+
+static const struct field claim_fields[] = {
+	FIELD(1, struct frame_claim, run),
+	FIELD(2, struct frame_claim, epoch),
+	FIELD(3, struct frame_claim, refused),
+	FIELD(4, struct frame_claim, text),
+	FIELD(5, struct frame_claim, keep),
+	FIELD(6, struct frame_claim, lease_ms),
+};
+static const struct layout claim_layout = LAYOUT(struct frame_claim, claim_fields);
+
+static const struct field candidate_fields[] = {
+	FIELD(1, struct spec_checkpoint, name),
+	FIELD(2, struct spec_checkpoint, digest),
+	FIELD(3, struct spec_checkpoint, bytes),
+	FIELD(4, struct spec_checkpoint, quarantined),
+};
+static const struct layout candidate_layout = LAYOUT(struct spec_checkpoint, candidate_fields);
+
+static const struct field provision_fields[] = {
+	ENUM(1, struct spec_provision, kind, PROVISIONS),
+	FIELD(2, struct spec_provision, digest),
+	FIELD(3, struct spec_provision, bytes),
+	FIELD(4, struct spec_provision, task),
+	FIELD(5, struct spec_provision, path),
+	FIELD(6, struct spec_provision, name),
+};
+static const struct layout provision_layout = LAYOUT(struct spec_provision, provision_fields);
+
+static const struct field start_fields[] = {
+	ID(struct spec),
+	FIELD(4, struct spec, epoch),
+	FIELD(5, struct spec, fence),
+	FIELD(6, struct spec, shell),
+	TEXTS(12, struct spec, argv, argc),
+	FIELD(13, struct spec, workdir),
+	TEXTS(14, struct spec, env, env_count),
+	FIELD(15, struct spec, timeout_ms),
+	FIELD(16, struct spec, stall_ms),
+	FIELD(17, struct spec, grace_ms),
+	FIELD(18, struct spec, log_max_bytes),
+	FIELD(19, struct spec, checkpoint_dir),
+	FIELD(20, struct spec, checkpoint_declared),
+	FIELD(21, struct spec, settle_ms),
+	FIELD(22, struct spec, keep),
+	FLAG(23, struct spec, resume_required),
+	FLAG(23, struct spec, resume_never),
+	FLAG(23, struct spec, fresh),
+	ITEMS(24, struct spec, candidates, candidates_count, candidate_layout),
+	TEXTS(25, struct spec, devices, devices_count),
+	ITEMS(30, struct spec, provisions, provisions_count, provision_layout),
+	FIELD(26, struct spec, lease_ms),
+	FIELD(27, struct spec, lease_from_ms),
+	TEXTS(28, struct spec, artifacts, artifacts_count),
+};
+static const struct layout start_layout = LAYOUT(struct spec, start_fields);
+
+static const struct field stop_fields[] = {
+	ID(struct frame_stop),
+	ENUM(4, struct frame_stop, reason, REASONS),
+	FIELD(5, struct frame_stop, grace_ms),
+};
+static const struct layout stop_layout = LAYOUT(struct frame_stop, stop_fields);
+
+static const struct field attach_fields[] = {
+	ID(struct frame_attach),
+	FIELD(4, struct frame_attach, journal_offset),
+	FIELD(5, struct frame_attach, log_offset),
+	FIELD(6, struct frame_attach, renew),
+};
+static const struct layout attach_layout = LAYOUT(struct frame_attach, attach_fields);
+
+static const struct field stored_fields[] = {
+	ID(struct frame_stored),
+	FIELD(4, struct frame_stored, log_offset),
+};
+static const struct layout stored_layout = LAYOUT(struct frame_stored, stored_fields);
+
+static const struct field forget_fields[] = {
+	ID(struct frame_attempt),
+};
+static const struct layout forget_layout = LAYOUT(struct frame_attempt, forget_fields);
+
+static const struct field ping_fields[] = {
+	FIELD(1, struct frame_ping, number),
+};
+static const struct layout ping_layout = LAYOUT(struct frame_ping, ping_fields);
+
+static const struct field device_fields[] = {
+	FIELD(1, struct device, uuid),
+	FIELD(2, struct device, name),
+	FIELD(3, struct device, memory_bytes),
+};
+static const struct layout device_layout = LAYOUT(struct device, device_fields);
+
+static const struct field welcome_fields[] = {
+	FIELD(1, struct frame_welcome, version),
+	FIELD(2, struct frame_welcome, host),
+	FIELD(3, struct frame_welcome, machine),
+	FIELD(4, struct frame_welcome, boot_id),
+	FIELD(5, struct frame_welcome, pid),
+	FIELD(6, struct frame_welcome, wall_ms),
+	FIELD(7, struct frame_welcome, cpus_milli),
+	FIELD(8, struct frame_welcome, memory_bytes),
+	FIELD(9, struct frame_welcome, root),
+	ITEMS(10, struct frame_welcome, devices, devices_count, device_layout),
+};
+static const struct layout welcome_layout = LAYOUT(struct frame_welcome, welcome_fields);
+
+static const struct field present_fields[] = {
+	ID(struct frame_present),
+	ENUM(4, struct frame_present, state, PRESENT_ENDED + 1),
+};
+static const struct layout present_layout = LAYOUT(struct frame_present, present_fields);
+
+static const struct field data_fields[] = {
+	ID(struct frame_data),
+	ENUM(4, struct frame_data, stream, STREAM_LOG + 1),
+	FIELD(5, struct frame_data, offset),
+	SPAN(6, struct frame_data, bytes, n),
+};
+static const struct layout data_layout = LAYOUT(struct frame_data, data_fields);
+
+/* `of` is empty, or leads to the exit within `type`. */
+#define EXIT_FIELDS(type, of)                                           \
+	ENUM(4, type, of kind, EXIT_LOST + 1),                          \
+	ENUM(5, type, of reason, REASONS),                              \
+	FIELD(6, type, of code),                                        \
+	FIELD(7, type, of signal),                                      \
+	FLAG(8, type, of stopped),                                      \
+	FLAG(8, type, of transient),                                    \
+	FIELD(9, type, of started_wall_ms),                             \
+	FIELD(10, type, of ended_wall_ms),                              \
+	FIELD(11, type, of cpu_ms),                                     \
+	FIELD(12, type, of rss_peak_bytes),                             \
+	FIELD(13, type, of log_bytes),                                  \
+	FIELD(14, type, of log_dropped_bytes),                          \
+	FIELD(15, type, of journal_bytes),                              \
+	FIELD(16, type, of text)
+
+static const struct field exited_fields[] = {
+	ID(struct frame_exited),
+	EXIT_FIELDS(struct frame_exited, exit.),
+};
+static const struct layout exited_layout = LAYOUT(struct frame_exited, exited_fields);
+
+static const struct field ending_fields[] = {
+	EXIT_FIELDS(struct record_exit, ),
+};
+static const struct layout ending_layout = LAYOUT(struct record_exit, ending_fields);
+
+static const struct field note_fields[] = {
+	ID(struct frame_note),
+	FIELD(4, struct frame_note, warning),
+	FIELD(5, struct frame_note, text),
+};
+static const struct layout note_layout = LAYOUT(struct frame_note, note_fields);
+
+static const struct field finding_fields[] = {
+	FIELD(1, struct frame_finding, name),
+	ENUM(2, struct frame_finding, verdict, FINDING_VERDICTS),
+	FIELD(3, struct frame_finding, text),
+	FIELD(4, struct frame_finding, remedy),
+	FIELD(5, struct frame_finding, last),
+};
+static const struct layout finding_layout = LAYOUT(struct frame_finding, finding_fields);
+
+static const struct field want_fields[] = {
+	ID(struct frame_want),
+	FIELD(4, struct frame_want, digest),
+	FIELD(5, struct frame_want, offset),
+	FIELD(6, struct frame_want, begin),
+	ENUM(7, struct frame_want, kind, PROVISIONS),
+	FIELD(8, struct frame_want, task),
+	FIELD(9, struct frame_want, name),
+};
+static const struct layout want_layout = LAYOUT(struct frame_want, want_fields);
+
+static const struct field get_fields[] = {
+	FIELD(1, struct frame_get, run),
+	FIELD(2, struct frame_get, task),
+	FIELD(4, struct frame_get, digest),
+	FIELD(5, struct frame_get, offset),
+	FIELD(6, struct frame_get, begin),
+	ENUM(7, struct frame_get, kind, PROVISIONS),
+	FIELD(8, struct frame_get, path),
+	FIELD(9, struct frame_get, name),
+};
+static const struct layout get_layout = LAYOUT(struct frame_get, get_fields);
+
+static const struct field parcel_fields[] = {
+	FIELD(4, struct frame_parcel, digest),
+	FIELD(5, struct frame_parcel, offset),
+	FIELD(6, struct frame_parcel, total),
+	SPAN(7, struct frame_parcel, bytes, n),
+	FIELD(8, struct frame_parcel, text),
+	FIELD(9, struct frame_parcel, transient),
+};
+static const struct layout parcel_layout = LAYOUT(struct frame_parcel, parcel_fields);
+
+static const struct field identity_fields[] = {
+	FIELD(1, struct record_identity, boot_id),
+	FIELD(2, struct record_identity, pid),
+	FIELD(3, struct record_identity, start_ticks),
+};
+static const struct layout identity_layout = LAYOUT(struct record_identity, identity_fields);
+
+static const struct field started_fields[] = {
+	FIELD(1, struct record_started, pid),
+	FIELD(2, struct record_started, wall_ms),
+	FIELD(3, struct record_started, resumed_from),
+	FIELD(4, struct record_started, resumed_digest),
+};
+static const struct layout started_layout = LAYOUT(struct record_started, started_fields);
+
+static const struct field checkpoint_fields[] = {
+	ENUM(1, struct record_checkpoint, event, CHECKPOINT_IGNORED + 1),
+	FIELD(2, struct record_checkpoint, name),
+	FIELD(3, struct record_checkpoint, digest),
+	FIELD(4, struct record_checkpoint, bytes),
+	OR_NOT(5, struct record_checkpoint, step),
+	FIELD(6, struct record_checkpoint, wall_ms),
+	FIELD(7, struct record_checkpoint, format),
+	FIELD(8, struct record_checkpoint, text),
+};
+static const struct layout checkpoint_layout = LAYOUT(struct record_checkpoint, checkpoint_fields);
+
+static const struct field metric_fields[] = {
+	FIELD(1, struct record_metric, wall_ms),
+	FIELD(2, struct record_metric, json),
+};
+static const struct layout metric_layout = LAYOUT(struct record_metric, metric_fields);
+
+static const struct field sample_fields[] = {
+	FIELD(1, struct record_sample, wall_ms),
+	FIELD(2, struct record_sample, cpu_ms),
+	FIELD(3, struct record_sample, rss_bytes),
+	FIELD(4, struct record_sample, processes),
+};
+static const struct layout sample_layout = LAYOUT(struct record_sample, sample_fields);
+
+static const struct field output_fields[] = {
+	FIELD(1, struct record_output, key),
+	FIELD(2, struct record_output, value),
+};
+static const struct layout output_layout = LAYOUT(struct record_output, output_fields);
+
+static const struct field artifacts_fields[] = {
+	FIELD(1, struct record_artifacts, digest),
+	FIELD(2, struct record_artifacts, bytes),
+	FIELD(3, struct record_artifacts, files),
+};
+static const struct layout artifacts_layout = LAYOUT(struct record_artifacts, artifacts_fields);
+
+static const struct field stopping_fields[] = {
+	FIELD(1, struct record_stopping, wall_ms),
+	ENUM(2, struct record_stopping, reason, REASONS),
+	FIELD(3, struct record_stopping, grace_ms),
+};
+static const struct layout stopping_layout = LAYOUT(struct record_stopping, stopping_fields);
+
+/* --- for those who use them ----------------------------------------------------------------------------- */
 
 void protocol_put_hello(struct buf *out, const struct frame_hello *frame)
 {
-	size_t at = begin(out, FRAME_HELLO);
-
-	put_number(out, 1, frame->version);
-	put_text(out, 2, frame->home);
-	put_text(out, 3, frame->scheduler);
-	end(out, at);
-}
-
-int protocol_get_hello(const struct frame *frame, struct arena *arena, struct frame_hello *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_hello){ .home = "", .scheduler = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->version = (uint32_t)get_number(&f);
-		else if (f.tag == 2)
-			out->home = get_text(&f, arena);
-		else if (f.tag == 3)
-			out->scheduler = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, FRAME_HELLO, &hello_layout, frame);
 }
 
 void protocol_put_claim(struct buf *out, enum frame_type type, const struct frame_claim *frame)
 {
-	size_t at = begin(out, type);
-
-	put_number(out, 1, frame->run);
-	put_number(out, 2, frame->epoch);
-	put_number(out, 3, frame->refused);
-	put_text(out, 4, frame->text);
-	put_number(out, 5, frame->keep);
-	put_signed(out, 6, frame->lease_ms);
-	end(out, at);
-}
-
-int protocol_get_claim(const struct frame *frame, struct arena *arena, struct frame_claim *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_claim){ .text = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->run = get_number(&f);
-		else if (f.tag == 2)
-			out->epoch = get_number(&f);
-		else if (f.tag == 3)
-			out->refused = get_bool(&f);
-		else if (f.tag == 4)
-			out->text = get_text(&f, arena);
-		else if (f.tag == 5)
-			out->keep = get_bool(&f);
-		else if (f.tag == 6)
-			out->lease_ms = get_signed(&f);
-	}
-	return done(&f);
-}
-
-enum {
-	SPEC_ARGV = 12,
-	SPEC_ENV = 14,
-	SPEC_CANDIDATE = 24,
-	SPEC_DEVICE = 25,
-	SPEC_ARTIFACT = 28,
-	SPEC_PROVISION = 30,
-};
-
-static void put_candidate(struct buf *out, const struct spec_checkpoint *candidate)
-{
-	struct buf inner = { 0 };
-
-	put_text(&inner, 1, candidate->name);
-	put_text(&inner, 2, candidate->digest);
-	put_number(&inner, 3, candidate->bytes);
-	put_number(&inner, 4, candidate->quarantined);
-	put_bytes(out, SPEC_CANDIDATE, inner.data, inner.bytes);
-	buf_fini(&inner);
-}
-
-static void get_candidate(struct fields *outer, struct arena *arena, struct spec_checkpoint *out)
-{
-	struct fields f = fields_of(outer->bytes, outer->n);
-
-	*out = (struct spec_checkpoint){ .name = "", .digest = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->name = get_text(&f, arena);
-		else if (f.tag == 2)
-			out->digest = get_text(&f, arena);
-		else if (f.tag == 3)
-			out->bytes = get_number(&f);
-		else if (f.tag == 4)
-			out->quarantined = get_bool(&f);
-	}
-	outer->corrupt |= f.corrupt;
-}
-
-static void put_provision(struct buf *out, const struct spec_provision *provision)
-{
-	struct buf inner = { 0 };
-
-	put_number(&inner, 1, provision->kind);
-	put_text(&inner, 2, provision->digest);
-	put_number(&inner, 3, provision->bytes);
-	put_number(&inner, 4, provision->task);
-	put_text(&inner, 5, provision->path);
-	put_text(&inner, 6, provision->name);
-	put_bytes(out, SPEC_PROVISION, inner.data, inner.bytes);
-	buf_fini(&inner);
-}
-
-static void get_provision(struct fields *outer, struct arena *arena, struct spec_provision *out)
-{
-	struct fields f = fields_of(outer->bytes, outer->n);
-
-	*out = (struct spec_provision){ .digest = "", .path = "", .name = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->kind = (enum provision_kind)get_below(&f, PROVISIONS);
-		else if (f.tag == 2)
-			out->digest = get_text(&f, arena);
-		else if (f.tag == 3)
-			out->bytes = get_number(&f);
-		else if (f.tag == 4)
-			out->task = get_number(&f);
-		else if (f.tag == 5)
-			out->path = get_text(&f, arena);
-		else if (f.tag == 6)
-			out->name = get_text(&f, arena);
-	}
-	outer->corrupt |= f.corrupt;
+	put(out, type, &claim_layout, frame);
 }
 
 void protocol_put_spec(struct buf *out, const struct spec *spec)
 {
-	size_t at = begin(out, FRAME_START);
-
-	put_id(out, &spec->id);
-	put_number(out, 4, spec->epoch);
-	put_number(out, 5, spec->fence);
-	put_number(out, 6, spec->shell);
-	put_texts(out, SPEC_ARGV, spec->argv, spec->argc);
-	put_text(out, 13, spec->workdir);
-	put_texts(out, SPEC_ENV, spec->env, spec->env_count);
-	put_signed(out, 15, spec->timeout_ms);
-	put_signed(out, 16, spec->stall_ms);
-	put_signed(out, 17, spec->grace_ms);
-	put_signed(out, 18, spec->log_max_bytes);
-	put_text(out, 19, spec->checkpoint_dir);
-	put_number(out, 20, spec->checkpoint_declared);
-	put_signed(out, 21, spec->settle_ms);
-	put_signed(out, 22, spec->keep);
-	put_number(out, 23,
-		   (uint64_t)(spec->resume_required << 0 | spec->resume_never << 1 | spec->fresh << 2));
-	for (size_t i = 0; i < spec->candidates_count; i++)
-		put_candidate(out, &spec->candidates[i]);
-	put_texts(out, SPEC_DEVICE, spec->devices, spec->devices_count);
-	for (size_t i = 0; i < spec->provisions_count; i++)
-		put_provision(out, &spec->provisions[i]);
-	put_signed(out, 26, spec->lease_ms);
-	put_signed(out, 27, spec->lease_from_ms);
-	put_texts(out, SPEC_ARTIFACT, spec->artifacts, spec->artifacts_count);
-	end(out, at);
-}
-
-int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spec *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-	size_t argv_room, env_room, candidates_room, devices_room, provisions_room, artifacts_room;
-
-	*out = (struct spec){ .workdir = "", .checkpoint_dir = "" };
-	out->argv = array_for(&f, SPEC_ARGV, sizeof *out->argv, arena, &argv_room);
-	out->env = array_for(&f, SPEC_ENV, sizeof *out->env, arena, &env_room);
-	out->devices = array_for(&f, SPEC_DEVICE, sizeof *out->devices, arena, &devices_room);
-	out->candidates = array_for(&f, SPEC_CANDIDATE, sizeof *out->candidates, arena, &candidates_room);
-	out->provisions = array_for(&f, SPEC_PROVISION, sizeof *out->provisions, arena, &provisions_room);
-	out->artifacts = array_for(&f, SPEC_ARTIFACT, sizeof *out->artifacts, arena, &artifacts_room);
-	while (next_field(&f)) {
-		if (get_id(&f, &out->id))
-			continue;
-		switch (f.tag) {
-		case 4:
-			out->epoch = get_number(&f);
-			break;
-		case 5:
-			out->fence = get_number(&f);
-			break;
-		case 6:
-			out->shell = get_bool(&f);
-			break;
-		case SPEC_ARGV:
-			add_text(&f, arena, out->argv, &out->argc, argv_room);
-			break;
-		case 13:
-			out->workdir = get_text(&f, arena);
-			break;
-		case SPEC_ENV:
-			add_text(&f, arena, out->env, &out->env_count, env_room);
-			break;
-		case 15:
-			out->timeout_ms = get_signed(&f);
-			break;
-		case 16:
-			out->stall_ms = get_signed(&f);
-			break;
-		case 17:
-			out->grace_ms = get_signed(&f);
-			break;
-		case 18:
-			out->log_max_bytes = get_signed(&f);
-			break;
-		case 19:
-			out->checkpoint_dir = get_text(&f, arena);
-			break;
-		case 20:
-			out->checkpoint_declared = get_bool(&f);
-			break;
-		case 21:
-			out->settle_ms = get_signed(&f);
-			break;
-		case 22:
-			out->keep = get_int(&f);
-			break;
-		case 23: {
-			unsigned flags = get_below(&f, 8);
-
-			out->resume_required = (flags & 1) != 0;
-			out->resume_never = (flags & 2) != 0;
-			out->fresh = (flags & 4) != 0;
-			break;
-		}
-		case SPEC_CANDIDATE:
-			if (out->candidates_count >= candidates_room)
-				f.corrupt = true;
-			else
-				get_candidate(&f, arena, &out->candidates[out->candidates_count++]);
-			break;
-		case SPEC_DEVICE:
-			add_text(&f, arena, out->devices, &out->devices_count, devices_room);
-			break;
-		case SPEC_PROVISION:
-			if (out->provisions_count >= provisions_room)
-				f.corrupt = true;
-			else
-				get_provision(&f, arena, &out->provisions[out->provisions_count++]);
-			break;
-		case 26:
-			out->lease_ms = get_signed(&f);
-			break;
-		case 27:
-			out->lease_from_ms = get_signed(&f);
-			break;
-		case SPEC_ARTIFACT:
-			add_text(&f, arena, out->artifacts, &out->artifacts_count, artifacts_room);
-			break;
-		default:
-			break;
-		}
-	}
-	return done(&f);
+	put(out, FRAME_START, &start_layout, spec);
 }
 
 void protocol_put_stop(struct buf *out, const struct frame_stop *frame)
 {
-	size_t at = begin(out, FRAME_STOP);
-
-	put_id(out, &frame->id);
-	put_number(out, 4, frame->reason);
-	put_signed(out, 5, frame->grace_ms);
-	end(out, at);
-}
-
-int protocol_get_stop(const struct frame *frame, struct frame_stop *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_stop){ 0 };
-	while (next_field(&f)) {
-		if (get_id(&f, &out->id))
-			continue;
-		if (f.tag == 4)
-			out->reason = (enum reason)get_below(&f, REASONS);
-		else if (f.tag == 5)
-			out->grace_ms = get_signed(&f);
-	}
-	return done(&f);
+	put(out, FRAME_STOP, &stop_layout, frame);
 }
 
 void protocol_put_attach(struct buf *out, const struct frame_attach *frame)
 {
-	size_t at = begin(out, FRAME_ATTACH);
-
-	put_id(out, &frame->id);
-	put_number(out, 4, frame->journal_offset);
-	put_number(out, 5, frame->log_offset);
-	put_number(out, 6, frame->renew);
-	end(out, at);
-}
-
-int protocol_get_attach(const struct frame *frame, struct frame_attach *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_attach){ 0 };
-	while (next_field(&f)) {
-		if (get_id(&f, &out->id))
-			continue;
-		if (f.tag == 4)
-			out->journal_offset = get_number(&f);
-		else if (f.tag == 5)
-			out->log_offset = get_number(&f);
-		else if (f.tag == 6)
-			out->renew = get_bool(&f);
-	}
-	return done(&f);
+	put(out, FRAME_ATTACH, &attach_layout, frame);
 }
 
 void protocol_put_stored(struct buf *out, const struct frame_stored *frame)
 {
-	size_t at = begin(out, FRAME_STORED);
-
-	put_id(out, &frame->id);
-	put_number(out, 4, frame->log_offset);
-	end(out, at);
-}
-
-int protocol_get_stored(const struct frame *frame, struct frame_stored *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_stored){ 0 };
-	while (next_field(&f))
-		if (!get_id(&f, &out->id) && f.tag == 4)
-			out->log_offset = get_number(&f);
-	return done(&f);
+	put(out, FRAME_STORED, &stored_layout, frame);
 }
 
 void protocol_put_forget(struct buf *out, const struct frame_attempt *frame)
 {
-	size_t at = begin(out, FRAME_FORGET);
-
-	put_id(out, &frame->id);
-	end(out, at);
-}
-
-int protocol_get_forget(const struct frame *frame, struct frame_attempt *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_attempt){ 0 };
-	while (next_field(&f))
-		get_id(&f, &out->id);
-	return done(&f);
+	put(out, FRAME_FORGET, &forget_layout, frame);
 }
 
 void protocol_put_ping(struct buf *out, enum frame_type type, const struct frame_ping *frame)
 {
-	size_t at = begin(out, type);
-
-	put_number(out, 1, frame->number);
-	end(out, at);
+	put(out, type, &ping_layout, frame);
 }
-
-int protocol_get_ping(const struct frame *frame, struct frame_ping *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_ping){ 0 };
-	while (next_field(&f))
-		if (f.tag == 1)
-			out->number = get_number(&f);
-	return done(&f);
-}
-
-enum { WELCOME_DEVICE = 10 };
 
 void protocol_put_welcome(struct buf *out, const struct frame_welcome *frame)
 {
-	size_t at = begin(out, FRAME_WELCOME);
-
-	put_number(out, 1, frame->version);
-	put_text(out, 2, frame->host);
-	put_text(out, 3, frame->machine);
-	put_text(out, 4, frame->boot_id);
-	put_signed(out, 5, frame->pid);
-	put_signed(out, 6, frame->wall_ms);
-	put_signed(out, 7, frame->cpus_milli);
-	put_signed(out, 8, frame->memory_bytes);
-	put_text(out, 9, frame->root);
-	for (size_t i = 0; i < frame->devices_count; i++) {
-		struct buf inner = { 0 };
-
-		put_text(&inner, 1, frame->devices[i].uuid);
-		put_text(&inner, 2, frame->devices[i].name);
-		put_signed(&inner, 3, frame->devices[i].memory_bytes);
-		put_bytes(out, WELCOME_DEVICE, inner.data, inner.bytes);
-		buf_fini(&inner);
-	}
-	end(out, at);
-}
-
-static void get_device(struct fields *outer, struct arena *arena, struct device *out)
-{
-	struct fields f = fields_of(outer->bytes, outer->n);
-
-	*out = (struct device){ .uuid = "", .name = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->uuid = get_text(&f, arena);
-		else if (f.tag == 2)
-			out->name = get_text(&f, arena);
-		else if (f.tag == 3)
-			out->memory_bytes = get_signed(&f);
-	}
-	outer->corrupt |= f.corrupt;
-}
-
-int protocol_get_welcome(const struct frame *frame, struct arena *arena, struct frame_welcome *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-	size_t devices_room;
-
-	*out = (struct frame_welcome){ .host = "", .machine = "", .boot_id = "", .root = "" };
-	out->devices = array_for(&f, WELCOME_DEVICE, sizeof *out->devices, arena, &devices_room);
-	while (next_field(&f)) {
-		switch (f.tag) {
-		case 1:
-			out->version = (uint32_t)get_number(&f);
-			break;
-		case 2:
-			out->host = get_text(&f, arena);
-			break;
-		case 3:
-			out->machine = get_text(&f, arena);
-			break;
-		case 4:
-			out->boot_id = get_text(&f, arena);
-			break;
-		case 5:
-			out->pid = get_signed(&f);
-			break;
-		case 6:
-			out->wall_ms = get_signed(&f);
-			break;
-		case 7:
-			out->cpus_milli = get_signed(&f);
-			break;
-		case 8:
-			out->memory_bytes = get_signed(&f);
-			break;
-		case 9:
-			out->root = get_text(&f, arena);
-			break;
-		case WELCOME_DEVICE:
-			if (out->devices_count >= devices_room)
-				f.corrupt = true;
-			else
-				get_device(&f, arena, &out->devices[out->devices_count++]);
-			break;
-		default:
-			break;
-		}
-	}
-	return done(&f);
+	put(out, FRAME_WELCOME, &welcome_layout, frame);
 }
 
 void protocol_put_present(struct buf *out, const struct frame_present *frame)
 {
-	size_t at = begin(out, FRAME_PRESENT);
-
-	put_id(out, &frame->id);
-	put_number(out, 4, frame->state);
-	end(out, at);
-}
-
-int protocol_get_present(const struct frame *frame, struct frame_present *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_present){ 0 };
-	while (next_field(&f))
-		if (!get_id(&f, &out->id) && f.tag == 4)
-			out->state = (enum present_state)get_below(&f, PRESENT_ENDED + 1);
-	return done(&f);
+	put(out, FRAME_PRESENT, &present_layout, frame);
 }
 
 void protocol_put_data(struct buf *out, const struct frame_data *frame)
 {
-	size_t at = begin(out, FRAME_DATA);
-
-	put_id(out, &frame->id);
-	put_number(out, 4, frame->stream);
-	put_number(out, 5, frame->offset);
-	put_bytes(out, 6, frame->bytes, frame->n);
-	end(out, at);
-}
-
-int protocol_get_data(const struct frame *frame, struct frame_data *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_data){ 0 };
-	while (next_field(&f)) {
-		if (get_id(&f, &out->id))
-			continue;
-		if (f.tag == 4) {
-			out->stream = (enum data_stream)get_below(&f, STREAM_LOG + 1);
-		} else if (f.tag == 5) {
-			out->offset = get_number(&f);
-		} else if (f.tag == 6) {
-			out->bytes = f.bytes;
-			out->n = f.n;
-		}
-	}
-	return done(&f);
-}
-
-static void put_exit_fields(struct buf *out, const struct record_exit *exit)
-{
-	put_number(out, 4, exit->kind);
-	put_number(out, 5, exit->reason);
-	put_signed(out, 6, exit->code);
-	put_signed(out, 7, exit->signal);
-	put_number(out, 8, (uint64_t)(exit->stopped << 0 | exit->transient << 1));
-	put_signed(out, 9, exit->started_wall_ms);
-	put_signed(out, 10, exit->ended_wall_ms);
-	put_signed(out, 11, exit->cpu_ms);
-	put_signed(out, 12, exit->rss_peak_bytes);
-	put_number(out, 13, exit->log_bytes);
-	put_number(out, 14, exit->log_dropped_bytes);
-	put_number(out, 15, exit->journal_bytes);
-	put_text(out, 16, exit->text);
-}
-
-static void get_exit_field(struct fields *f, struct arena *arena, struct record_exit *out)
-{
-	switch (f->tag) {
-	case 4:
-		out->kind = (enum exit_kind)get_below(f, EXIT_LOST + 1);
-		break;
-	case 5:
-		out->reason = (enum reason)get_below(f, REASONS);
-		break;
-	case 6:
-		out->code = get_int(f);
-		break;
-	case 7:
-		out->signal = get_int(f);
-		break;
-	case 8: {
-		unsigned flags = get_below(f, 4);
-
-		out->stopped = (flags & 1) != 0;
-		out->transient = (flags & 2) != 0;
-		break;
-	}
-	case 9:
-		out->started_wall_ms = get_signed(f);
-		break;
-	case 10:
-		out->ended_wall_ms = get_signed(f);
-		break;
-	case 11:
-		out->cpu_ms = get_signed(f);
-		break;
-	case 12:
-		out->rss_peak_bytes = get_signed(f);
-		break;
-	case 13:
-		out->log_bytes = get_number(f);
-		break;
-	case 14:
-		out->log_dropped_bytes = get_number(f);
-		break;
-	case 15:
-		out->journal_bytes = get_number(f);
-		break;
-	case 16:
-		out->text = get_text(f, arena);
-		break;
-	default:
-		break;
-	}
+	put(out, FRAME_DATA, &data_layout, frame);
 }
 
 void protocol_put_exited(struct buf *out, const struct frame_exited *frame)
 {
-	size_t at = begin(out, FRAME_EXITED);
-
-	put_id(out, &frame->id);
-	put_exit_fields(out, &frame->exit);
-	end(out, at);
-}
-
-int protocol_get_exited(const struct frame *frame, struct arena *arena, struct frame_exited *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_exited){ .exit.text = "" };
-	while (next_field(&f))
-		if (!get_id(&f, &out->id))
-			get_exit_field(&f, arena, &out->exit);
-	return done(&f);
-}
-
-void protocol_put_exit(struct buf *out, const struct record_exit *record)
-{
-	size_t at = begin(out, RECORD_EXIT);
-
-	put_exit_fields(out, record);
-	end(out, at);
-}
-
-int protocol_get_exit(const struct frame *frame, struct arena *arena, struct record_exit *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_exit){ .text = "" };
-	while (next_field(&f))
-		get_exit_field(&f, arena, out);
-	return done(&f);
+	put(out, FRAME_EXITED, &exited_layout, frame);
 }
 
 void protocol_put_note(struct buf *out, enum frame_type type, const struct frame_note *frame)
 {
-	size_t at = begin(out, type);
-
-	put_id(out, &frame->id);
-	put_number(out, 4, frame->warning);
-	put_text(out, 5, frame->text);
-	end(out, at);
-}
-
-int protocol_get_note(const struct frame *frame, struct arena *arena, struct frame_note *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_note){ .text = "" };
-	while (next_field(&f)) {
-		if (get_id(&f, &out->id))
-			continue;
-		if (f.tag == 4)
-			out->warning = get_bool(&f);
-		else if (f.tag == 5)
-			out->text = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, type, &note_layout, frame);
 }
 
 void protocol_put_check(struct buf *out)
@@ -930,385 +842,67 @@ void protocol_put_check(struct buf *out)
 
 void protocol_put_finding(struct buf *out, const struct frame_finding *frame)
 {
-	size_t at = begin(out, FRAME_FINDING);
-
-	put_text(out, 1, frame->name);
-	put_number(out, 2, frame->verdict);
-	put_text(out, 3, frame->text);
-	put_text(out, 4, frame->remedy);
-	put_number(out, 5, frame->last);
-	end(out, at);
-}
-
-int protocol_get_finding(const struct frame *frame, struct arena *arena, struct frame_finding *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_finding){ .name = "", .text = "", .remedy = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->name = get_text(&f, arena);
-		else if (f.tag == 2)
-			out->verdict = (enum finding_verdict)get_below(&f, FINDING_VERDICTS);
-		else if (f.tag == 3)
-			out->text = get_text(&f, arena);
-		else if (f.tag == 4)
-			out->remedy = get_text(&f, arena);
-		else if (f.tag == 5)
-			out->last = get_bool(&f);
-	}
-	return done(&f);
+	put(out, FRAME_FINDING, &finding_layout, frame);
 }
 
 void protocol_put_want(struct buf *out, const struct frame_want *frame)
 {
-	size_t at = begin(out, FRAME_WANT);
-
-	put_id(out, &frame->id);
-	put_text(out, 4, frame->digest);
-	put_number(out, 5, frame->offset);
-	put_number(out, 6, frame->begin);
-	put_number(out, 7, frame->kind);
-	put_number(out, 8, frame->task);
-	put_text(out, 9, frame->name);
-	end(out, at);
-}
-
-int protocol_get_want(const struct frame *frame, struct arena *arena, struct frame_want *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_want){ .digest = "", .name = "" };
-	while (next_field(&f)) {
-		if (get_id(&f, &out->id))
-			continue;
-		if (f.tag == 4)
-			out->digest = get_text(&f, arena);
-		else if (f.tag == 5)
-			out->offset = get_number(&f);
-		else if (f.tag == 6)
-			out->begin = get_bool(&f);
-		else if (f.tag == 7)
-			out->kind = (enum provision_kind)get_below(&f, PROVISIONS);
-		else if (f.tag == 8)
-			out->task = get_number(&f);
-		else if (f.tag == 9)
-			out->name = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, FRAME_WANT, &want_layout, frame);
 }
 
 void protocol_put_get(struct buf *out, const struct frame_get *frame)
 {
-	size_t at = begin(out, FRAME_GET);
-
-	put_number(out, 1, frame->run);
-	put_number(out, 2, frame->task);
-	put_text(out, 4, frame->digest);
-	put_number(out, 5, frame->offset);
-	put_number(out, 6, frame->begin);
-	put_number(out, 7, frame->kind);
-	put_text(out, 8, frame->path);
-	put_text(out, 9, frame->name);
-	end(out, at);
-}
-
-int protocol_get_get(const struct frame *frame, struct arena *arena, struct frame_get *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_get){ .digest = "", .path = "", .name = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->run = get_number(&f);
-		else if (f.tag == 2)
-			out->task = get_number(&f);
-		else if (f.tag == 4)
-			out->digest = get_text(&f, arena);
-		else if (f.tag == 5)
-			out->offset = get_number(&f);
-		else if (f.tag == 6)
-			out->begin = get_bool(&f);
-		else if (f.tag == 7)
-			out->kind = (enum provision_kind)get_below(&f, PROVISIONS);
-		else if (f.tag == 8)
-			out->path = get_text(&f, arena);
-		else if (f.tag == 9)
-			out->name = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, FRAME_GET, &get_layout, frame);
 }
 
 void protocol_put_parcel(struct buf *out, enum frame_type type, const struct frame_parcel *frame)
 {
-	size_t at = begin(out, type);
-
-	put_text(out, 4, frame->digest);
-	put_number(out, 5, frame->offset);
-	put_number(out, 6, frame->total);
-	put_bytes(out, 7, frame->bytes, frame->n);
-	put_text(out, 8, frame->text);
-	put_number(out, 9, frame->transient);
-	end(out, at);
-}
-
-int protocol_get_parcel(const struct frame *frame, struct arena *arena, struct frame_parcel *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct frame_parcel){ .digest = "", .text = "" };
-	while (next_field(&f)) {
-		if (f.tag == 4) {
-			out->digest = get_text(&f, arena);
-		} else if (f.tag == 5) {
-			out->offset = get_number(&f);
-		} else if (f.tag == 6) {
-			out->total = get_number(&f);
-		} else if (f.tag == 7) {
-			out->bytes = f.bytes;
-			out->n = f.n;
-		} else if (f.tag == 8) {
-			out->text = get_text(&f, arena);
-		} else if (f.tag == 9) {
-			out->transient = get_bool(&f);
-		}
-	}
-	return done(&f);
+	put(out, type, &parcel_layout, frame);
 }
 
 void protocol_put_identity(struct buf *out, const struct record_identity *record)
 {
-	size_t at = begin(out, RECORD_IDENTITY);
-
-	put_text(out, 1, record->boot_id);
-	put_signed(out, 2, record->pid);
-	put_signed(out, 3, record->start_ticks);
-	end(out, at);
-}
-
-int protocol_get_identity(const struct frame *frame, struct arena *arena, struct record_identity *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_identity){ .boot_id = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->boot_id = get_text(&f, arena);
-		else if (f.tag == 2)
-			out->pid = get_signed(&f);
-		else if (f.tag == 3)
-			out->start_ticks = get_signed(&f);
-	}
-	return done(&f);
+	put(out, RECORD_IDENTITY, &identity_layout, record);
 }
 
 void protocol_put_started(struct buf *out, const struct record_started *record)
 {
-	size_t at = begin(out, RECORD_STARTED);
-
-	put_signed(out, 1, record->pid);
-	put_signed(out, 2, record->wall_ms);
-	put_text(out, 3, record->resumed_from);
-	put_text(out, 4, record->resumed_digest);
-	end(out, at);
-}
-
-int protocol_get_started(const struct frame *frame, struct arena *arena, struct record_started *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_started){ .resumed_from = "", .resumed_digest = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->pid = get_signed(&f);
-		else if (f.tag == 2)
-			out->wall_ms = get_signed(&f);
-		else if (f.tag == 3)
-			out->resumed_from = get_text(&f, arena);
-		else if (f.tag == 4)
-			out->resumed_digest = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, RECORD_STARTED, &started_layout, record);
 }
 
 void protocol_put_checkpoint(struct buf *out, const struct record_checkpoint *record)
 {
-	size_t at = begin(out, RECORD_CHECKPOINT);
-
-	put_number(out, 1, record->event);
-	put_text(out, 2, record->name);
-	put_text(out, 3, record->digest);
-	put_number(out, 4, record->bytes);
-	put_signed(out, 5, record->step + 1); /* a missing one reads as -1: not known */
-	put_signed(out, 6, record->wall_ms);
-	put_text(out, 7, record->format);
-	put_text(out, 8, record->text);
-	end(out, at);
-}
-
-int protocol_get_checkpoint(const struct frame *frame, struct arena *arena, struct record_checkpoint *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_checkpoint){ .name = "", .digest = "", .format = "", .text = "", .step = -1 };
-	while (next_field(&f)) {
-		switch (f.tag) {
-		case 1:
-			out->event = (enum checkpoint_event)get_below(&f, CHECKPOINT_IGNORED + 1);
-			break;
-		case 2:
-			out->name = get_text(&f, arena);
-			break;
-		case 3:
-			out->digest = get_text(&f, arena);
-			break;
-		case 4:
-			out->bytes = get_number(&f);
-			break;
-		case 5:
-			out->step = (int64_t)(get_number(&f) - 1);
-			break;
-		case 6:
-			out->wall_ms = get_signed(&f);
-			break;
-		case 7:
-			out->format = get_text(&f, arena);
-			break;
-		case 8:
-			out->text = get_text(&f, arena);
-			break;
-		default:
-			break;
-		}
-	}
-	return done(&f);
+	put(out, RECORD_CHECKPOINT, &checkpoint_layout, record);
 }
 
 void protocol_put_metric(struct buf *out, const struct record_metric *record)
 {
-	size_t at = begin(out, RECORD_METRIC);
-
-	put_signed(out, 1, record->wall_ms);
-	put_text(out, 2, record->json);
-	end(out, at);
-}
-
-int protocol_get_metric(const struct frame *frame, struct arena *arena, struct record_metric *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_metric){ .json = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->wall_ms = get_signed(&f);
-		else if (f.tag == 2)
-			out->json = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, RECORD_METRIC, &metric_layout, record);
 }
 
 void protocol_put_sample(struct buf *out, const struct record_sample *record)
 {
-	size_t at = begin(out, RECORD_SAMPLE);
-
-	put_signed(out, 1, record->wall_ms);
-	put_signed(out, 2, record->cpu_ms);
-	put_signed(out, 3, record->rss_bytes);
-	put_signed(out, 4, record->processes);
-	end(out, at);
-}
-
-int protocol_get_sample(const struct frame *frame, struct record_sample *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_sample){ 0 };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->wall_ms = get_signed(&f);
-		else if (f.tag == 2)
-			out->cpu_ms = get_signed(&f);
-		else if (f.tag == 3)
-			out->rss_bytes = get_signed(&f);
-		else if (f.tag == 4)
-			out->processes = get_int(&f);
-	}
-	return done(&f);
+	put(out, RECORD_SAMPLE, &sample_layout, record);
 }
 
 void protocol_put_output(struct buf *out, const struct record_output *record)
 {
-	size_t at = begin(out, RECORD_OUTPUT);
-
-	put_text(out, 1, record->key);
-	put_text(out, 2, record->value);
-	end(out, at);
-}
-
-int protocol_get_output(const struct frame *frame, struct arena *arena, struct record_output *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_output){ .key = "", .value = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->key = get_text(&f, arena);
-		else if (f.tag == 2)
-			out->value = get_text(&f, arena);
-	}
-	return done(&f);
+	put(out, RECORD_OUTPUT, &output_layout, record);
 }
 
 void protocol_put_artifacts(struct buf *out, const struct record_artifacts *record)
 {
-	size_t at = begin(out, RECORD_ARTIFACTS);
-
-	put_text(out, 1, record->digest);
-	put_number(out, 2, record->bytes);
-	put_number(out, 3, record->files);
-	end(out, at);
-}
-
-int protocol_get_artifacts(const struct frame *frame, struct arena *arena, struct record_artifacts *out)
-{
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_artifacts){ .digest = "" };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->digest = get_text(&f, arena);
-		else if (f.tag == 2)
-			out->bytes = get_number(&f);
-		else if (f.tag == 3)
-			out->files = get_number(&f);
-	}
-	return done(&f);
+	put(out, RECORD_ARTIFACTS, &artifacts_layout, record);
 }
 
 void protocol_put_stopping(struct buf *out, const struct record_stopping *record)
 {
-	size_t at = begin(out, RECORD_STOPPING);
-
-	put_signed(out, 1, record->wall_ms);
-	put_number(out, 2, record->reason);
-	put_signed(out, 3, record->grace_ms);
-	end(out, at);
+	put(out, RECORD_STOPPING, &stopping_layout, record);
 }
 
-int protocol_get_stopping(const struct frame *frame, struct record_stopping *out)
+void protocol_put_exit(struct buf *out, const struct record_exit *record)
 {
-	struct fields f = fields_of(frame->body, frame->body_bytes);
-
-	*out = (struct record_stopping){ 0 };
-	while (next_field(&f)) {
-		if (f.tag == 1)
-			out->wall_ms = get_signed(&f);
-		else if (f.tag == 2)
-			out->reason = (enum reason)get_below(&f, REASONS);
-		else if (f.tag == 3)
-			out->grace_ms = get_signed(&f);
-	}
-	return done(&f);
+	put(out, RECORD_EXIT, &ending_layout, record);
 }
 
 int protocol_next(const uint8_t *bytes, size_t n, struct frame *frame_out, struct err *err)
@@ -1330,4 +924,134 @@ int protocol_next(const uint8_t *bytes, size_t n, struct frame *frame_out, struc
 		.whole_bytes = LENGTH_BYTES + length,
 	};
 	return 1;
+}
+
+int protocol_get_hello(const struct frame *frame, struct arena *arena, struct frame_hello *out)
+{
+	return get(frame, &hello_layout, arena, out);
+}
+
+int protocol_get_claim(const struct frame *frame, struct arena *arena, struct frame_claim *out)
+{
+	return get(frame, &claim_layout, arena, out);
+}
+
+int protocol_get_spec(const struct frame *frame, struct arena *arena, struct spec *out)
+{
+	return get(frame, &start_layout, arena, out);
+}
+
+int protocol_get_stop(const struct frame *frame, struct frame_stop *out)
+{
+	return get(frame, &stop_layout, NULL, out);
+}
+
+int protocol_get_attach(const struct frame *frame, struct frame_attach *out)
+{
+	return get(frame, &attach_layout, NULL, out);
+}
+
+int protocol_get_stored(const struct frame *frame, struct frame_stored *out)
+{
+	return get(frame, &stored_layout, NULL, out);
+}
+
+int protocol_get_forget(const struct frame *frame, struct frame_attempt *out)
+{
+	return get(frame, &forget_layout, NULL, out);
+}
+
+int protocol_get_ping(const struct frame *frame, struct frame_ping *out)
+{
+	return get(frame, &ping_layout, NULL, out);
+}
+
+int protocol_get_welcome(const struct frame *frame, struct arena *arena, struct frame_welcome *out)
+{
+	return get(frame, &welcome_layout, arena, out);
+}
+
+int protocol_get_present(const struct frame *frame, struct frame_present *out)
+{
+	return get(frame, &present_layout, NULL, out);
+}
+
+int protocol_get_data(const struct frame *frame, struct frame_data *out)
+{
+	return get(frame, &data_layout, NULL, out);
+}
+
+int protocol_get_exited(const struct frame *frame, struct arena *arena, struct frame_exited *out)
+{
+	return get(frame, &exited_layout, arena, out);
+}
+
+int protocol_get_note(const struct frame *frame, struct arena *arena, struct frame_note *out)
+{
+	return get(frame, &note_layout, arena, out);
+}
+
+int protocol_get_finding(const struct frame *frame, struct arena *arena, struct frame_finding *out)
+{
+	return get(frame, &finding_layout, arena, out);
+}
+
+int protocol_get_want(const struct frame *frame, struct arena *arena, struct frame_want *out)
+{
+	return get(frame, &want_layout, arena, out);
+}
+
+int protocol_get_get(const struct frame *frame, struct arena *arena, struct frame_get *out)
+{
+	return get(frame, &get_layout, arena, out);
+}
+
+int protocol_get_parcel(const struct frame *frame, struct arena *arena, struct frame_parcel *out)
+{
+	return get(frame, &parcel_layout, arena, out);
+}
+
+int protocol_get_identity(const struct frame *frame, struct arena *arena, struct record_identity *out)
+{
+	return get(frame, &identity_layout, arena, out);
+}
+
+int protocol_get_started(const struct frame *frame, struct arena *arena, struct record_started *out)
+{
+	return get(frame, &started_layout, arena, out);
+}
+
+int protocol_get_checkpoint(const struct frame *frame, struct arena *arena, struct record_checkpoint *out)
+{
+	return get(frame, &checkpoint_layout, arena, out);
+}
+
+int protocol_get_metric(const struct frame *frame, struct arena *arena, struct record_metric *out)
+{
+	return get(frame, &metric_layout, arena, out);
+}
+
+int protocol_get_sample(const struct frame *frame, struct record_sample *out)
+{
+	return get(frame, &sample_layout, NULL, out);
+}
+
+int protocol_get_output(const struct frame *frame, struct arena *arena, struct record_output *out)
+{
+	return get(frame, &output_layout, arena, out);
+}
+
+int protocol_get_artifacts(const struct frame *frame, struct arena *arena, struct record_artifacts *out)
+{
+	return get(frame, &artifacts_layout, arena, out);
+}
+
+int protocol_get_stopping(const struct frame *frame, struct record_stopping *out)
+{
+	return get(frame, &stopping_layout, NULL, out);
+}
+
+int protocol_get_exit(const struct frame *frame, struct arena *arena, struct record_exit *out)
+{
+	return get(frame, &ending_layout, arena, out);
 }
