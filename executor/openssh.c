@@ -141,8 +141,8 @@ static void add_way(struct words *words, const struct ssh_target *target, const 
 }
 
 /*
- * After all other options, of which the first on a matter counts; but of -F the last. An `identity` is to be the
- * only key, and ssh has no word that takes the keys of its configuration away: so it is given the rest of that.
+ * After all other options, of which the first on a matter counts; but of -F the last. An `identity` is to be
+ * the only key, and ssh has no word that takes the keys of its configuration away: so it is given the rest.
  */
 static void add_settled(struct words *words, const char *settled)
 {

@@ -628,7 +628,7 @@ static int look_at(struct ssh_dial *dial, const struct hop *hop, struct ssh_look
 	look->file = hop->host.own_known_hosts;
 	look->keys_count = 0;
 	for (size_t i = 0; i <= COUNT_OF(types); i++) {
-		bool last = i == COUNT_OF(types); /* whatever it has: only when it has none of the usual ones */
+		bool last = i == COUNT_OF(types); /* whatever it has, if it has none of the usual ones */
 		const char *wanted = last ? buf_text(&all) : types[i];
 		autobuf struct buf key = { 0 };
 		int rc;
@@ -655,6 +655,7 @@ static int find_before(struct ssh_dial *dial, struct hop *hop)
 	const char *jump = hop->host.jump, *last = jump == NULL ? NULL : strrchr(jump, ',');
 	struct hop *before;
 	struct err err;
+	int rc;
 
 	if (jump == NULL)
 		return 0;
@@ -662,7 +663,8 @@ static int find_before(struct ssh_dial *dial, struct hop *hop)
 	*before = (struct hop){ .target = hop->target };
 	before->target.destination = last == NULL ? jump : last + 1;
 	before->target.jump = NULL;
-	if (ssh_resolve_jump(&dial->arena, dial->target, before->target.destination, -1, &before->host, &err) < 0)
+	rc = ssh_resolve_jump(&dial->arena, dial->target, before->target.destination, -1, &before->host, &err);
+	if (rc < 0)
 		return fail(dial, FAULT_CONFIG, "the jump host: %s", err.text);
 	if (last != NULL)
 		before->host.jump = arena_strndup(&dial->arena, jump, (size_t)(last - jump));

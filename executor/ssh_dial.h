@@ -82,10 +82,10 @@ struct ssh_look {
 };
 
 /*
- * The keys of the first host on the way to the target that is not known, or of the target; without logging in to
- * it. Hosts that only the ssh program gets to (ProxyCommand, several jump hosts, `transport: openssh`) are asked
- * by it. Blocks, for as long as each step may take. Texts are in the arena. `fault_out` says what a negative code
- * is about: ERR_INVALID when only a person can mend it, else ERR_IO.
+ * The keys of the first host on the way to the target that is not known, or of the target; without logging in
+ * to it. Hosts that only the ssh program gets to (ProxyCommand, several jump hosts, `transport: openssh`) are
+ * asked by it. Blocks, for as long as each step may take. Texts are in the arena. `fault_out` says what a
+ * negative code is about: ERR_INVALID when only a person can mend it, else ERR_IO.
  */
 int ssh_dial_look(struct arena *arena, const struct ssh_target *target, struct ssh_look *look_out,
 		  enum fault *fault_out, struct err *err);

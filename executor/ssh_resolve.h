@@ -42,8 +42,8 @@ struct ssh_host {
 	const char *jump;	    /* ProxyJump: one host or several, "a,b"; NULL: none */
 	const char *openssh_reason; /* NULL, or what is asked for that libssh2 cannot do */
 	/*
-	 * NULL, or lines of "keyword value" that stand for all of ssh's configuration but its keys: where that names
-	 * some and the target others. ssh itself can only add to them.
+	 * NULL, or lines of "keyword value" that stand for all of ssh's configuration but its keys: where that
+	 * names some and the target others. ssh itself can only add to them.
 	 */
 	const char *settled;
 	int address_family;	    /* AF_UNSPEC, AF_INET, AF_INET6 */

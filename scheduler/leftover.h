@@ -1,13 +1,14 @@
 /*
  * leftover.h - what runs left on a worker that was away when they ended
  *
- * A run can end without a worker that it had attempts on: their leases had run out. When that worker is connected
- * again its agent names the runs that were never released there. One that has ended in the store is claimed once
- * more, under the epoch that it has there, so that whoever claimed it since, keeps it; the logs of its attempts are
- * collected to their end, then the attempts and what else the run left are removed. Runs of other schedulers are
- * never named, and those that the store knows nothing of, or that go on, are left alone.
+ * A run can end without a worker that it had attempts on: their leases had run out. When that worker is
+ * connected again its agent names the runs that were never released there. One that has ended in the store is
+ * claimed once more, under the epoch that it has there, so that whoever claimed it since, keeps it; the logs of
+ * its attempts are collected to their end, then the attempts and what else the run left are removed. Runs of
+ * other schedulers are never named, and those that the store does not know, or that go on, are left alone.
  *
- *   named -> claimed -> its attempts attached, collected, forgotten -> released      the connection ends: dropped
+ *   named -> claimed -> its attempts attached, collected, forgotten -> released
+ *                       the connection ends: dropped, and named again by the next one
  *
  * The core knows nothing of it: to it such a run is over.
  *

@@ -107,8 +107,8 @@ int store_name_run(struct store *store, uint64_t id, struct arena *arena, const 
 
 /* The state that a run is stored in; the name of one of its steps. ERR_NOT_FOUND. */
 int store_run_state(struct store *store, uint64_t id, enum run_state *state_out, struct err *err);
-int store_name_step(struct store *store, uint64_t run, uint64_t step, struct arena *arena, const char **name_out,
-		    struct err *err);
+int store_name_step(struct store *store, uint64_t run, uint64_t step, struct arena *arena,
+		    const char **name_out, struct err *err);
 
 /* A number for the next connection to `worker`, greater than all before. */
 int store_next_epoch(struct store *store, const char *worker, uint64_t *epoch_out, struct err *err);

@@ -23,8 +23,8 @@ int store_run_state(struct store *store, uint64_t id, enum run_state *state_out,
 	return 0;
 }
 
-int store_name_step(struct store *store, uint64_t run, uint64_t step, struct arena *arena, const char **name_out,
-		    struct err *err)
+int store_name_step(struct store *store, uint64_t run, uint64_t step, struct arena *arena,
+		    const char **name_out, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_leftover_step_name);
 	int rc;
@@ -33,8 +33,7 @@ int store_name_step(struct store *store, uint64_t run, uint64_t step, struct are
 	sqlite3_bind_int64(stmt, 2, (int64_t)step);
 	rc = store_step_row(store, stmt, "name a step", err);
 	if (rc <= 0)
-		return rc < 0 ? rc
-			      : err_set(err, ERR_NOT_FOUND, "run %" PRIu64 " has no step %" PRIu64, run, step);
+		return rc < 0 ? rc : err_set(err, ERR_NOT_FOUND, "run %" PRIu64 " has no such step", run);
 	*name_out = store_column_text(stmt, 0, arena);
 	sqlite3_reset(stmt);
 	return 0;

@@ -1,6 +1,6 @@
 /*
  * The bytes of each frame, as they are: agents and spools of older versions lie on workers, and both ends of a
- * connection may be of different ages. A field that is added makes a row longer; no other byte of a row may change.
+ * connection may be of different ages. A field that is added makes a row longer; nothing else of it may change.
  */
 #include <setjmp.h>
 #include <stdarg.h>

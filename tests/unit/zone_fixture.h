@@ -23,7 +23,8 @@ static inline void fixture_need_zones(void)
 static void (*fixture_check_zone)(const char *name);
 static int fixture_zones_seen;
 
-static inline int fixture_on_zone_file(const char *path, const struct stat *status, int kind, struct FTW *where)
+static inline int fixture_on_zone_file(const char *path, const struct stat *status, int kind,
+				       struct FTW *where)
 {
 	const char *name = path + strlen(FIXTURE_ZONES "/");
 	char magic[4] = "";
