@@ -429,9 +429,9 @@ static void openssh_send(struct stream *stream, const uint8_t *bytes, size_t n)
 	flush(openssh);
 }
 
-static size_t openssh_queued_bytes(const struct stream *stream)
+static size_t openssh_queued_bytes(struct stream *stream)
 {
-	const struct openssh *openssh = (const void *)stream;
+	const struct openssh *openssh = openssh_of(stream);
 
 	return openssh->queue.bytes + openssh->flying.bytes;
 }

@@ -33,9 +33,9 @@ struct ssh_session {
 	int end_errno;
 	uint64_t taken_bytes; /* by the system: of the outermost one */
 	bool dead;	/* being freed: talks to nobody */
-	bool stopped;	/* the sink wants no more */
 	bool finishing; /* an end of file is to follow what is queued */
 	bool finished;
+	bool held; /* the sink had no room: there may be more for it */
 	bool more; /* the turn's budget ended before the queue did */
 	char first[SSH_HEARD_BYTES];
 	size_t first_bytes;
@@ -510,27 +510,30 @@ static int push(struct ssh_session *session, size_t *budget, struct err *err)
 	return 0;
 }
 
-/* Hands on what came. */
-static int pull(struct ssh_session *session, const struct ssh_sink *sink, struct err *err)
+static int pull_complaints(struct ssh_session *session, const struct ssh_sink *sink, struct err *err)
 {
-	static char buffer[SSH_READ_BYTES]; /* turns are the loop's, one at a time */
+	char text[SSH_COMPLAINT_BYTES];
 	ssize_t n;
 
-	while ((n = libssh2_channel_read_stderr(session->channel, buffer, sizeof buffer)) > 0) {
-		sink->on_complaint(sink->context, buffer, (size_t)n);
-		if (session->stopped)
-			return 0;
-	}
-	if (n < 0 && n != LIBSSH2_ERROR_EAGAIN)
-		return library_error(session, ERR_IO, err, "receive");
-	while ((n = libssh2_channel_read(session->channel, buffer, sizeof buffer)) > 0) {
-		sink->on_bytes(sink->context, (const uint8_t *)buffer, (size_t)n);
-		if (session->stopped)
-			return 0;
-	}
-	if (n < 0 && n != LIBSSH2_ERROR_EAGAIN)
-		return library_error(session, ERR_IO, err, "receive");
-	return 0;
+	while ((n = libssh2_channel_read_stderr(session->channel, text, sizeof text)) > 0)
+		sink->on_complaint(sink->context, text, (size_t)n);
+	return n < 0 && n != LIBSSH2_ERROR_EAGAIN ? library_error(session, ERR_IO, err, "receive") : 0;
+}
+
+/* Hands on what came, as long as the sink has room: the rest stays where it is. */
+static int pull(struct ssh_session *session, const struct ssh_sink *sink, struct err *err)
+{
+	ssize_t n = 0;
+	size_t room;
+	char *at;
+
+	if (pull_complaints(session, sink, err) < 0)
+		return err->code;
+	while ((at = (char *)sink->room(sink->context, &room)) != NULL &&
+	       (n = libssh2_channel_read(session->channel, at, room)) > 0)
+		sink->on_bytes(sink->context, (size_t)n);
+	session->held = at == NULL;
+	return n < 0 && n != LIBSSH2_ERROR_EAGAIN ? library_error(session, ERR_IO, err, "receive") : 0;
 }
 
 int ssh_session_fd(const struct ssh_session *session)
@@ -556,11 +559,11 @@ int ssh_session_turn(struct ssh_session *session, const struct ssh_sink *sink, s
 	do {
 		bottom->heard = false;
 		if (pull(session, sink, err) < 0 || push(session, &send_budget, err) < 0)
-			return session->stopped ? 0 : err->code;
+			return err->code;
 		flush(session);
-	} while (!session->stopped && (bottom->heard || (session->more && send_budget > 0 &&
-							 queue_bytes(&session->wire) < SSH_WIRE_MARK_BYTES)));
-	if (session->stopped)
+	} while (bottom->heard || (session->more && send_budget > 0 &&
+				   queue_bytes(&session->wire) < SSH_WIRE_MARK_BYTES));
+	if (session->held)
 		return 0;
 	if (has_ended(session))
 		return set_ended(session, err);
@@ -591,9 +594,4 @@ uint64_t ssh_session_taken_bytes(const struct ssh_session *session)
 void ssh_session_finish(struct ssh_session *session)
 {
 	session->finishing = true;
-}
-
-void ssh_session_stop(struct ssh_session *session)
-{
-	session->stopped = true;
 }

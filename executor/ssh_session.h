@@ -9,9 +9,9 @@
  *   plain queue -> libssh2 -> wire queue -> socket
  *   plain queue -> libssh2 -> wire queue -> libssh2 at the jump host -> wire queue -> socket
  *
- * A session has two halves of life, each in one thread at a time. First a thread of its own calls what
- * blocks (handshake to exec), each within a time limit and cancelable. Then the loop calls ssh_session_turn
- * whenever the socket is ready.
+ * A session has two halves of life, each in one thread at a time. First a thread calls what blocks (handshake
+ * to exec), each within a time limit and cancelable. Then another one calls ssh_session_turn whenever the
+ * socket is ready: all that is encrypted and decrypted is so there, and not on the loop (ssh_channel.h).
  *
  * Ownership: a session owns its socket, and the session that it goes through.
  * Errors:    ERR_LIMIT  no answer in time;          ERR_BUSY     canceled
@@ -32,9 +32,9 @@
 
 enum {
 	SSH_WINDOW_BYTES = 4 * 1024 * 1024, /* what the host may send ahead: bandwidth times round trip */
-	SSH_READ_BYTES = 256 * 1024,
+	SSH_COMPLAINT_BYTES = 4096,
 	SSH_WIRE_MARK_BYTES = 256 * 1024, /* of the wire queue: above it nothing more is encrypted */
-	SSH_TURN_BYTES = 512 * 1024,	  /* received, and sent, in one turn of the loop */
+	SSH_TURN_BYTES = 512 * 1024,	  /* received, and sent, in one turn */
 	SSH_HEARD_BYTES = 80,
 };
 
@@ -98,11 +98,13 @@ int ssh_session_exec(struct ssh_session *session, const char *command, const str
 		     struct err *err);
 
 /*
- * --- second half: on the loop ----------------------------------------------------------------------------
+ * --- second half: never blocks ---------------------------------------------------------------------------
  */
 
 struct ssh_sink {
-	void (*on_bytes)(void *context, const uint8_t *bytes, size_t n);
+	/* Where what comes next is to be put; NULL: nowhere for now, and the turn hands on no more. */
+	uint8_t *(*room)(void *context, size_t *n_out);
+	void (*on_bytes)(void *context, size_t n);			  /* so many were put there */
 	void (*on_complaint)(void *context, const char *bytes, size_t n); /* the command's stderr */
 	void *context;
 };
@@ -112,9 +114,8 @@ int ssh_session_fd(const struct ssh_session *session);
 bool ssh_session_wants_write(const struct ssh_session *session);
 
 /*
- * Moves what can be moved in both directions, within its budget. 0: wait for the socket; negative: the
- * channel or the connection ended, after everything that came was handed on. The sink may call
- * ssh_session_send and ssh_session_stop.
+ * Moves what can be moved in both directions, within its budget. 0: wait for the socket, or for room in the
+ * sink; negative: the channel or the connection ended, after everything that came was handed on.
  */
 int ssh_session_turn(struct ssh_session *session, const struct ssh_sink *sink, struct err *err);
 
@@ -129,8 +130,5 @@ uint64_t ssh_session_taken_bytes(const struct ssh_session *session);
 
 /* The command's stdin ends behind what was sent. */
 void ssh_session_finish(struct ssh_session *session);
-
-/* A turn that goes on hands nothing on any more. */
-void ssh_session_stop(struct ssh_session *session);
 
 #endif

@@ -26,7 +26,7 @@ struct stream_handler {
 
 struct stream_ops {
 	void (*send)(struct stream *stream, const uint8_t *bytes, size_t n); /* copied */
-	size_t (*queued_bytes)(const struct stream *stream); /* sent, not yet taken by the system */
+	size_t (*queued_bytes)(struct stream *stream); /* sent, not yet taken by the system */
 	void (*finish)(struct stream *stream); /* the command's stdin ends behind what was sent */
 	void (*close)(struct stream *stream);
 };
