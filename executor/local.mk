@@ -17,6 +17,7 @@ libexecutor_a_SOURCES = \
 	executor/ssh.c executor/ssh.h \
 	executor/ssh_agent.c executor/ssh_agent.h \
 	executor/ssh_channel.c executor/ssh_channel.h \
+	executor/ssh_cipher.c executor/ssh_cipher.h \
 	executor/ssh_dial.c executor/ssh_dial.h \
 	executor/ssh_keyfile.c executor/ssh_keyfile.h \
 	executor/ssh_login.c executor/ssh_login.h \

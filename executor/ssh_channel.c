@@ -14,6 +14,7 @@
 #include "common/list.h"
 #include "common/mem.h"
 #include "executor/queue.h"
+#include "executor/ssh_cipher.h"
 
 enum { STACK_BYTES = 512 * 1024 };
 
@@ -214,6 +215,7 @@ static void *run(void *context)
 	struct ssh_channel *channel = context;
 	bool goes_on = true;
 
+	ssh_cipher_use(); /* when keys are exchanged anew, this thread makes the ciphers */
 	while (take_orders(channel)) {
 		goes_on = goes_on && take_turn(channel);
 		wait_for_work(channel, !goes_on);

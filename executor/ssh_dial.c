@@ -22,6 +22,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "executor/openssh.h"
+#include "executor/ssh_cipher.h"
 #include "executor/ssh_login.h"
 #include "executor/ssh_program.h"
 #include "executor/ssh_resolve.h"
@@ -466,6 +467,7 @@ static void *run_dial(void *context)
 	struct ssh_dial *dial = context;
 	bool given_up;
 
+	ssh_cipher_use();
 	dial_host(dial);
 	pthread_mutex_lock(&dial->mutex);
 	dial->done = true;
