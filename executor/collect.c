@@ -66,6 +66,7 @@ void collect_remove(struct collect_table *table, struct collect *collect)
 {
 	list_remove(&collect->link);
 	table->count--;
+	early_fini(&collect->log_early);
 	if (collect->log_fd >= 0)
 		close(collect->log_fd);
 	buf_fini(&collect->journal);

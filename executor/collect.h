@@ -15,6 +15,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/list.h"
+#include "executor/early.h"
 #include "executor/protocol.h"
 
 struct collect {
@@ -26,6 +27,7 @@ struct collect {
 	int log_fd;              /* -1: not opened yet */
 	uint64_t log_stored;     /* bytes in the file */
 	uint64_t log_told;       /* the last offset acknowledged to the agent */
+	struct early log_early;
 	struct buf log_waiting;  /* received, could not be written yet */
 	bool exited;
 	bool reported;           /* as collected, or on the way there */

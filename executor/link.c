@@ -310,6 +310,8 @@ static void on_log_bytes(struct link *link, struct collect *collect, const struc
 			link->handler->on_log_trouble(link->context, link, &collect->id, err.text);
 		uv_timer_start(&link->log_timer, on_log_retry_due, LINK_LOG_RETRY_MS, LINK_LOG_RETRY_MS);
 	}
+	if (collect->log_fd >= 0)
+		early_written(&collect->log_early, link->loop, collect->log_fd, collect->log_stored);
 	acknowledge(link, collect, false);
 	report_if_collected(link, collect);
 }
@@ -531,34 +533,50 @@ static void on_frame(struct link *link, const struct frame *frame)
 	}
 }
 
-void link_received(struct link *link, const uint8_t *bytes, size_t n)
+/* Handles the whole frames at the front; `used_out` says how many bytes they have. Negative: dropped. */
+static int take_frames(struct link *link, const uint8_t *bytes, size_t n, size_t *used_out)
 {
-	size_t used = 0;
 	struct frame frame;
 	struct err err;
 	int rc = 0;
 
+	*used_out = 0;
+	while (link->transport_open && (rc = protocol_next(bytes + *used_out, n - *used_out, &frame, &err)) == 1) {
+		on_frame(link, &frame);
+		*used_out += frame.whole_bytes;
+	}
+	if (rc < 0)
+		drop(link, err.text);
+	return rc < 0 || !link->transport_open ? -1 : 0;
+}
+
+/* The beginning of a frame was kept: only what belongs to it is put behind it. All else is taken where it is. */
+static int complete_frame(struct link *link, const uint8_t **bytes, size_t *n)
+{
+	while (link->in.bytes > 0 && *n > 0) {
+		size_t part = protocol_missing_bytes(link->in.data, link->in.bytes), used;
+
+		part = part < *n ? part : *n;
+		buf_append(&link->in, *bytes, part);
+		*bytes += part;
+		*n -= part;
+		if (take_frames(link, link->in.data, link->in.bytes, &used) < 0)
+			return -1;
+		buf_consume(&link->in, used);
+	}
+	return 0;
+}
+
+void link_received(struct link *link, const uint8_t *bytes, size_t n)
+{
+	size_t used;
+
 	if (link->state != LINK_GREETING && link->state != LINK_READY)
 		return;
 	link->heard_ms = clock_mono_ms();
-	if (link->in.bytes > 0) { /* the rest of a frame */
-		buf_append(&link->in, bytes, n);
-		bytes = link->in.data;
-		n = link->in.bytes;
-	}
-	while (link->transport_open && (rc = protocol_next(bytes + used, n - used, &frame, &err)) == 1) {
-		on_frame(link, &frame);
-		used += frame.whole_bytes;
-	}
-	if (rc < 0) {
-		drop(link, err.text);
+	if (complete_frame(link, &bytes, &n) < 0 || take_frames(link, bytes, n, &used) < 0)
 		return;
-	}
-	if (!link->transport_open)
-		return;
-	if (link->in.bytes > 0)
-		buf_consume(&link->in, used);
-	else if (used < n)
+	if (used < n)
 		buf_append(&link->in, bytes + used, n - used);
 	link_flush(link);
 }

@@ -6,6 +6,7 @@ libexecutor_a_SOURCES = \
 	executor/collect.c executor/collect.h \
 	executor/courier.c executor/courier.h \
 	executor/deploy.c executor/deploy.h \
+	executor/early.c executor/early.h \
 	executor/fault.c \
 	executor/hostkey.c executor/hostkey.h \
 	executor/intake.c executor/intake.h \

@@ -905,14 +905,22 @@ void protocol_put_exit(struct buf *out, const struct record_exit *record)
 	put(out, RECORD_EXIT, &ending_layout, record);
 }
 
-int protocol_next(const uint8_t *bytes, size_t n, struct frame *frame_out, struct err *err)
+static size_t get_length(const uint8_t bytes[LENGTH_BYTES])
 {
 	size_t length = 0;
 
-	if (n < LENGTH_BYTES)
-		return 0;
 	for (size_t i = 0; i < LENGTH_BYTES; i++)
 		length |= (size_t)bytes[i] << (8 * i);
+	return length;
+}
+
+int protocol_next(const uint8_t *bytes, size_t n, struct frame *frame_out, struct err *err)
+{
+	size_t length;
+
+	if (n < LENGTH_BYTES)
+		return 0;
+	length = get_length(bytes);
 	if (length < 1 || length > PROTOCOL_FRAME_BYTES_MAX - LENGTH_BYTES)
 		return err_set(err, ERR_CORRUPT, "a frame of %zu bytes is not one of the protocol's", length);
 	if (n < LENGTH_BYTES + length)
@@ -924,6 +932,13 @@ int protocol_next(const uint8_t *bytes, size_t n, struct frame *frame_out, struc
 		.whole_bytes = LENGTH_BYTES + length,
 	};
 	return 1;
+}
+
+size_t protocol_missing_bytes(const uint8_t *bytes, size_t n)
+{
+	size_t whole = n < LENGTH_BYTES ? LENGTH_BYTES : LENGTH_BYTES + get_length(bytes);
+
+	return whole > n ? whole - n : 1;
 }
 
 int protocol_get_hello(const struct frame *frame, struct arena *arena, struct frame_hello *out)

@@ -448,6 +448,9 @@ struct frame {
 /* 1: a frame is there, 0: more bytes are needed, negative: ERR_CORRUPT. */
 int protocol_next(const uint8_t *bytes, size_t n, struct frame *frame_out, struct err *err);
 
+/* Of a frame that protocol_next wants more of: how many bytes at most still belong to it; 1 at least. */
+size_t protocol_missing_bytes(const uint8_t *bytes, size_t n);
+
 /* Each decodes the body of a frame of its type; texts and arrays go to `arena`. 0 or ERR_CORRUPT. */
 int protocol_get_hello(const struct frame *frame, struct arena *arena, struct frame_hello *out);
 int protocol_get_claim(const struct frame *frame, struct arena *arena, struct frame_claim *out);

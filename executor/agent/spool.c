@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/scope.h"
 #include "executor/agent/files.h"
@@ -23,6 +24,8 @@ enum {
 	RESERVE_FROM = 256 * 1024, /* a log this long may be what fills the disk */
 	RESERVE_BYTES = 64 * 1024,
 	LOG_MAX_DEFAULT = 1024 * 1024 * 1024,
+	EARLY_BYTES = 8 * 1024 * 1024,
+	EARLY_PATIENCE_MS = 100,
 };
 
 static const char reserve_name[] = "reserve";
@@ -224,12 +227,29 @@ static void put_numbers(const struct spool_log *log)
 		return; /* A full disk: the ring is written over in place, so only its first page can miss. */
 }
 
+/*
+ * A long log sets out for the disk while it grows, or its end would wait until all of it is there. The step must
+ * not wait for that: a disk that does not take it at once is left to the system's own pace.
+ */
+static void set_going(struct spool_log *log)
+{
+	int64_t began_ms;
+
+	if (log->early_bytes == UINT64_MAX || log->head_bytes - log->early_bytes < EARLY_BYTES)
+		return;
+	began_ms = clock_mono_ms();
+	sync_file_range(log->head, (off_t)log->early_bytes, (off_t)(log->head_bytes - log->early_bytes),
+			SYNC_FILE_RANGE_WRITE);
+	log->early_bytes = clock_mono_ms() - began_ms > EARLY_PATIENCE_MS ? UINT64_MAX : log->head_bytes;
+}
+
 static void advance(struct spool_log *log, size_t n)
 {
 	if (log->head_bytes < log->head_max) {
 		log->head_bytes += n;
 		if (!log->reserved && log->head_bytes >= RESERVE_FROM)
 			set_aside(log);
+		set_going(log);
 	} else {
 		log->tail_total += n;
 		put_numbers(log);

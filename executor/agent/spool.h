@@ -74,6 +74,7 @@ struct spool_log {
 	uint64_t tail_total;
 	uint64_t full_dropped; /* found no room */
 	uint64_t unmarked;     /* of these, not yet told in the log */
+	uint64_t early_bytes;  /* of the head, on their way to the disk; UINT64_MAX: it is too slow for that */
 	bool no_splice;
 	bool reserved;
 };
