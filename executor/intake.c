@@ -19,6 +19,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "common/unpack.h"
+#include "executor/trail.h"
 
 enum {
 	AT_ONCE_MAX = 4, /* of one worker */
@@ -43,6 +44,7 @@ struct incoming {
 	char *part;
 	int64_t look_ms; /* not before: another process has the lock */
 	int fd;
+	struct trail *trail; /* verifies what comes; NULL: nothing came yet */
 	uint64_t have;
 	uint64_t told;
 	uint64_t total; /* 0: not known yet */
@@ -108,6 +110,8 @@ static void close_part(struct incoming *incoming)
 	if (incoming->fd >= 0)
 		close(incoming->fd); /* and lets go of the lock */
 	incoming->fd = -1;
+	trail_free(incoming->trail);
+	incoming->trail = NULL;
 }
 
 static void free_incoming(struct incoming *incoming)
@@ -195,12 +199,11 @@ static int sync_folder_of(const char *path, struct err *err)
 
 static int verify(struct incoming *incoming, struct err *err)
 {
-	const char *digest = incoming->order.is_parcel ? incoming->order.get.digest : NULL;
 	autoclose int fd = open(incoming->part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return err_errno(err, "open %s", incoming->part);
-	if (check_manifest(incoming, fd, err) < 0 || unpack_file(fd, -1, digest, err) < 0)
+	if (check_manifest(incoming, fd, err) < 0 || trail_end(incoming->trail, err) < 0)
 		return err->code;
 	if (fsync(fd) < 0 || rename(incoming->part, incoming->order.path) < 0)
 		return err_errno(err, "put %s in place", incoming->order.path);
@@ -245,8 +248,19 @@ static void on_verified(uv_work_t *work, int status)
 	look_in(intake, 0);
 }
 
+static struct trail *trail_of(struct incoming *incoming)
+{
+	const struct intake_order *order = &incoming->order;
+
+	if (incoming->trail == NULL)
+		incoming->trail = trail_new(incoming->intake->loop, incoming->part,
+					    order->is_parcel ? order->get.digest : NULL);
+	return incoming->trail;
+}
+
 static void start_verifying(struct incoming *incoming)
 {
+	trail_of(incoming);
 	incoming->state = INCOMING_VERIFYING;
 	incoming->err = (struct err){ .code = ERR_OK };
 	incoming->work.data = incoming;
@@ -360,6 +374,7 @@ static void take_bytes(struct incoming *incoming, const struct frame_parcel *par
 		return;
 	}
 	incoming->have += parcel->n;
+	trail_follow(trail_of(incoming), incoming->have);
 	if (incoming->have == incoming->total)
 		start_verifying(incoming);
 	else if (incoming->have - incoming->told >= TELL_BYTES)

@@ -28,6 +28,7 @@ libexecutor_a_SOURCES = \
 	executor/ssh_target.c executor/ssh_target.h \
 	executor/ssh_wire.h \
 	executor/stream.h \
+	executor/trail.c executor/trail.h \
 	executor/transport.h
 
 include executor/agent/local.mk

@@ -825,6 +825,20 @@ void protocol_put_data(struct buf *out, const struct frame_data *frame)
 	put(out, FRAME_DATA, &data_layout, frame);
 }
 
+uint8_t *protocol_put_data_room(struct buf *out, const struct frame_data *frame)
+{
+	size_t last = data_layout.count - 1, start = begin(out, FRAME_DATA);
+	uint8_t head[1 + VARINT_BYTES_MAX] = { data_layout.fields[last].tag };
+
+	for (size_t i = 0; i < last; i++)
+		put_plain(out, &data_layout, i, frame);
+	buf_append(out, head, 1 + encode_varint(frame->n, head + 1));
+	buf_reserve(out, frame->n);
+	out->bytes += frame->n;
+	end(out, start);
+	return out->data + out->bytes - frame->n;
+}
+
 void protocol_put_exited(struct buf *out, const struct frame_exited *frame)
 {
 	put(out, FRAME_EXITED, &exited_layout, frame);

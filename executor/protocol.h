@@ -420,6 +420,10 @@ void protocol_put_ping(struct buf *out, enum frame_type type, const struct frame
 void protocol_put_welcome(struct buf *out, const struct frame_welcome *frame);
 void protocol_put_present(struct buf *out, const struct frame_present *frame);
 void protocol_put_data(struct buf *out, const struct frame_data *frame);
+
+/* The same, into a buffer without limit: where its `n` bytes are to be put, before anything else is done with it. */
+uint8_t *protocol_put_data_room(struct buf *out, const struct frame_data *frame);
+
 void protocol_put_exited(struct buf *out, const struct frame_exited *frame);
 void protocol_put_note(struct buf *out, enum frame_type type, const struct frame_note *frame);
 void protocol_put_check(struct buf *out);

@@ -91,7 +91,8 @@ static int start(void *context, const unsigned char *key, size_t key_bytes, cons
 	return done;
 }
 
-static int make_ahead(struct cipher *cipher)
+/* Seldom: it is kept out of the way of what happens for each block. */
+__attribute__((noinline)) static int make_ahead(struct cipher *cipher)
 {
 	static const uint8_t zeros[SSH_CIPHER_AHEAD_BYTES];
 	int made;
@@ -101,22 +102,34 @@ static int make_ahead(struct cipher *cipher)
 }
 
 /* A block at once: in halves it could not be loaded right after it was stored, as libssh2 does. */
-static void mix(uint8_t *out, const uint8_t *in, const uint8_t *stream, size_t n)
+static inline void mix_block(uint8_t *out, const uint8_t *in, const uint8_t *stream)
 {
 	typedef uint8_t block __attribute__((vector_size(BLOCK_BYTES)));
 	block a, b;
 
-	for (; n >= BLOCK_BYTES; n -= BLOCK_BYTES) {
-		memcpy(&a, in, BLOCK_BYTES);
-		memcpy(&b, stream, BLOCK_BYTES);
-		a ^= b;
-		memcpy(out, &a, BLOCK_BYTES);
+	memcpy(&a, in, BLOCK_BYTES);
+	memcpy(&b, stream, BLOCK_BYTES);
+	a ^= b;
+	memcpy(out, &a, BLOCK_BYTES);
+}
+
+/* Any number of bytes, in place or not. */
+static int mix(struct cipher *cipher, uint8_t *out, const uint8_t *in, size_t n)
+{
+	for (; n >= BLOCK_BYTES && cipher->used % BLOCK_BYTES == 0; n -= BLOCK_BYTES) {
+		if (cipher->used == sizeof cipher->ahead && make_ahead(cipher) != 1)
+			return 0;
+		mix_block(out, in, cipher->ahead + cipher->used);
+		cipher->used += BLOCK_BYTES;
 		out += BLOCK_BYTES;
 		in += BLOCK_BYTES;
-		stream += BLOCK_BYTES;
 	}
-	for (size_t i = 0; i < n; i++)
-		out[i] = in[i] ^ stream[i];
+	for (size_t i = 0; i < n; i++) {
+		if (cipher->used == sizeof cipher->ahead && make_ahead(cipher) != 1)
+			return 0;
+		out[i] = in[i] ^ cipher->ahead[cipher->used++];
+	}
+	return 1;
 }
 
 static int add_bytes(void *context, unsigned char *out, size_t *n_out, size_t room, const unsigned char *in,
@@ -127,18 +140,10 @@ static int add_bytes(void *context, unsigned char *out, size_t *n_out, size_t ro
 	if (room < n)
 		return 0;
 	*n_out = n;
-	while (n > 0) {
-		size_t part;
-
-		if (cipher->used == sizeof cipher->ahead && make_ahead(cipher) != 1)
-			return 0;
-		part = sizeof cipher->ahead - cipher->used < n ? sizeof cipher->ahead - cipher->used : n;
-		mix(out, in, cipher->ahead + cipher->used, part);
-		cipher->used += part;
-		out += part;
-		in += part;
-		n -= part;
-	}
+	if (n != BLOCK_BYTES || cipher->used % BLOCK_BYTES != 0 || cipher->used == sizeof cipher->ahead)
+		return mix(cipher, out, in, n);
+	mix_block(out, in, cipher->ahead + cipher->used);
+	cipher->used += BLOCK_BYTES;
 	return 1;
 }
 
@@ -253,11 +258,18 @@ static int begin_provider(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *c
 	return 1;
 }
 
-/* Kept until the process ends: connections may last as long. */
+/*
+ * Kept until the process ends, and longer than that: connections may last as long. Where only certified ciphers
+ * are allowed, ours is none.
+ */
 static void make_library(void)
 {
-	OSSL_LIB_CTX *made = OSSL_LIB_CTX_new();
+	OSSL_LIB_CTX *made;
 
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+	if (EVP_default_properties_is_fips_enabled(NULL))
+		return;
+	made = OSSL_LIB_CTX_new();
 	if (made != NULL && OSSL_PROVIDER_add_builtin(made, "stoker", begin_provider) == 1 &&
 	    OSSL_PROVIDER_load(made, "default") != NULL && OSSL_PROVIDER_load(made, "stoker") != NULL &&
 	    EVP_set_default_properties(made, "?provider=stoker") == 1)

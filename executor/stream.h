@@ -1,7 +1,7 @@
 /*
  * stream.h - a command that runs on another machine: its stdin, stdout and stderr, whoever carries them
  *
- * Two carriers exist: ssh_channel (libssh2 on the loop) and openssh (the ssh program as a child).
+ * Two carriers exist: ssh_channel (libssh2 in a thread) and openssh (the ssh program as a child).
  *
  * Life: from its making on, on_bytes and on_complaint at any time; then on_end once when nothing more will
  *       come, unless it was closed before; then the owner closes it, after which only on_closed comes, and

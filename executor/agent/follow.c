@@ -544,19 +544,27 @@ static uint64_t log_allowance(const struct follow *follow)
 /* One piece of its log; false when there is none to be sent now. */
 static bool ship_piece(struct follow_set *set, struct follow *follow, int dir)
 {
-	static uint8_t piece[PROTOCOL_DATA_BYTES_MAX];
-	uint64_t max = log_allowance(follow);
-	ssize_t n;
+	struct buf *lane = outbox_bulk(set->out);
+	struct frame_data data = { .id = follow->id, .stream = STREAM_LOG, .offset = follow->log_sent };
+	uint64_t n = log_allowance(follow), there;
+	size_t before = lane->bytes;
+	uint8_t *room;
 
-	if (max == 0 || dir < 0)
+	if (n == 0 || dir < 0)
 		return false;
 	if (follow->state != FOLLOW_ENDED)
 		spool_shape_read(dir, false, &follow->shape);
-	n = spool_log_read(dir, &follow->shape, follow->log_sent, piece, (size_t)max);
-	if (n <= 0)
+	there = spool_shape_bytes(&follow->shape);
+	there = there > follow->log_sent ? there - follow->log_sent : 0;
+	data.n = (size_t)(n < there ? n : there);
+	if (data.n == 0)
 		return false;
-	send_data(outbox_bulk(set->out), follow, STREAM_LOG, follow->log_sent, piece, (size_t)n);
-	follow->log_sent += (uint64_t)n;
+	room = protocol_put_data_room(lane, &data); /* It is read to where it is sent from. */
+	if (spool_log_read(dir, &follow->shape, follow->log_sent, room, data.n) != (ssize_t)data.n) {
+		lane->bytes = before;
+		return false;
+	}
+	follow->log_sent += data.n;
 	return true;
 }
 

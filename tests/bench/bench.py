@@ -475,6 +475,63 @@ def bench_sshlog(parent, repeat):
     ]
 
 
+class Arrival:
+    """Waits beside a run for a file to come from another machine: seconds from its first byte to its place."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.seconds = None
+
+    def __call__(self, process):
+        began = None
+        while process.poll() is None and self.seconds is None:
+            names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+            if began is None and names:
+                began = time.monotonic()
+            if any(not name.endswith(".part") for name in names):
+                self.seconds = time.monotonic() - began
+            time.sleep(0.002)
+
+
+def bench_sshcopy(parent, repeat):
+    ssh = Ssh(parent)
+    values, bounds, scheduler = [], [], []
+    fetched = os.path.join(ssh.home.env["STOKER_HOME"], "parcels", "fetched")
+    try:
+        shutil.copy(BOUND, os.path.join(ssh.host.home, "bound"))
+        ssh.run("h1", fan_out, 8)
+        for i in range(max(2, repeat)):
+            count = 1024 * MIB + i  # never the same bytes again, or they would not be sent
+            copy = ssh.home.write("copy.yaml", f"workdir: {ssh.host.remote_home}\nsteps:\n"
+                                  f"  make: {{worker: h1, artifacts: [big], run: ./bound print {count} >big}}\n"
+                                  "  use: {needs: [make], worker: local, run: rm big}\n")
+            memory, arrival = Memory("VmHWM"), Arrival(fetched)
+            sampler = threading.Thread(target=lambda: None)
+
+            def watch(process, memory=memory, arrival=arrival):
+                nonlocal sampler
+                sampler = threading.Thread(target=memory, args=(process,))
+                sampler.start()
+                arrival(process)
+
+            ssh.home.stoker("run", copy, watch=watch)
+            sampler.join()
+            if arrival.seconds is None:
+                raise Failed("the artifact did not come")
+            values.append(count / 1e6 / arrival.seconds)
+            scheduler.append(max(memory.scheduler, default=0) / MIB)
+            plain = ssh.lab.ssh_words("h1", "cat big")[len(ssh.lab.prefix):]
+            bounds.append(count / 1e6 / bound("run", *plain, prefix=ssh.lab.prefix)["seconds"])
+            shutil.rmtree(fetched)
+    finally:
+        ssh.close()
+    return [
+        Row("artifact of 1 GiB over ssh", "MB/s", values, "ssh HOST cat, to nowhere", bounds, 0.6, "<", "ratio",
+            "from its first byte to verified and on the disk"),
+        Row("scheduler, peak RSS in it", "MiB", scheduler, limit=64),
+    ]
+
+
 # --- years of runs in the database --------------------------------------------------------------------------------------
 
 
@@ -509,7 +566,7 @@ def bench_reads(parent, repeat):
 
 
 BENCHES = {"reads": bench_reads, "fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log,
-           "ssh": bench_ssh, "sshlog": bench_sshlog}
+           "ssh": bench_ssh, "sshlog": bench_sshlog, "sshcopy": bench_sshcopy}
 
 
 def main():

@@ -184,7 +184,7 @@ def part_of(paths):
 
 @story("a gigabyte is under way and others start and stop beside it without delay; canceled, it goes on from there")
 def gigabyte(box: Sandbox):
-    links = 30
+    links = 15
     it = Story(box, f"""\
   make: {{worker: h1, artifacts: [big], run: truncate -s 1G big}}
   gate: {{run: '{wait_there("go")}'}}

@@ -272,6 +272,38 @@ static void every_cut_of_a_frame_asks_for_more(void **state)
 	buf_fini(&buf);
 }
 
+static void what_is_missing_of_a_frame_never_reaches_into_the_next(void **state)
+{
+	struct buf buf = { 0 };
+
+	(void)state;
+	put_full_spec(&buf);
+	assert_int_equal(protocol_missing_bytes(buf.data, 0), 4);
+	assert_int_equal(protocol_missing_bytes(buf.data, 3), 1);
+	for (size_t n = 4; n < buf.bytes; n++)
+		assert_int_equal(protocol_missing_bytes(buf.data, n), buf.bytes - n);
+	buf_fini(&buf);
+}
+
+static void data_put_in_place_are_the_same_as_copied_ones(void **state)
+{
+	struct frame_data data = { .id = { 1, 2, 3 }, .stream = STREAM_LOG, .offset = 70000 };
+	struct buf copied = { 0 }, in_place = { 0 };
+	uint8_t bytes[300];
+
+	(void)state;
+	memset(bytes, 'x', sizeof bytes);
+	data.bytes = bytes;
+	for (data.n = 1; data.n <= sizeof bytes; data.n += 13) {
+		protocol_put_data(&copied, &data);
+		memset(protocol_put_data_room(&in_place, &data), 'x', data.n);
+	}
+	assert_int_equal(in_place.bytes, copied.bytes);
+	assert_memory_equal(in_place.data, copied.data, copied.bytes);
+	buf_fini(&copied);
+	buf_fini(&in_place);
+}
+
 static void absurd_lengths_are_refused(void **state)
 {
 	static const uint8_t none[] = { 0, 0, 0, 0, 1 }, huge[] = { 0xff, 0xff, 0xff, 0x7f, 1 };
@@ -349,6 +381,8 @@ int main(void)
 		cmocka_unit_test(artifacts_survive),
 		cmocka_unit_test(unknown_fields_are_passed_over),
 		cmocka_unit_test(every_cut_of_a_frame_asks_for_more),
+		cmocka_unit_test(what_is_missing_of_a_frame_never_reaches_into_the_next),
+		cmocka_unit_test(data_put_in_place_are_the_same_as_copied_ones),
 		cmocka_unit_test(absurd_lengths_are_refused),
 		cmocka_unit_test(a_text_with_a_nul_is_refused),
 		cmocka_unit_test(damaged_frames_never_crash),
