@@ -549,7 +549,8 @@ static void why_names_the_holder_of_a_pool_in_another_run(void **state)
 	pooled_run();
 	second = new_run(pooled);
 	assert_int_equal(view_why(store, second, -1, &queued, &err), 0);
-	assert_json(get(queued, "why"), "\"night/2 is queued and waits for its turn\"");
+	assert_json(get(queued, "why"), "\"night/2 is queued and waits for its turn: night/1 is going on, and night has no"
+					" more than 1 at a time (max_active_runs)\"");
 	save_run_state(second, RUN_RUNNING);
 	assert_int_equal(view_why(store, second, 0, &answer, &err), 0);
 	assert_non_null(strstr(json_string_value(get(answer, "why")),
