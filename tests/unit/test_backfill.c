@@ -489,7 +489,7 @@ static void dags_are_listed_with_what_is_wrong(void **state)
 	assert_json(json_object_get(dag, "path"), "s", "/d/n.yaml");
 	assert_json(json_object_get(dag, "error"), "s", "n is /d/n.yaml already");
 	assert_json(json_object_get(json_object_get(dag, "last"), "run"), "s", "n/1");
-	assert_json(json_object_get(json_object_get(dag, "last"), "trigger"), "s", "schedule");
+	assert_json(json_object_get(json_object_get(dag, "last"), "trigger"), "s", "cron");
 	assert_json(json_object_get(dag, "recent"), "[s]", "queued");
 	assert_json(json_object_get(json_object_get(dag, "next"), "due"), "s", "2026-03-03T02:00:00.000Z");
 	assert_json(json_object_get(dag, "schedules"), "[{s:s, s:s, s:s, s:s}]", "cron", "0 2 * * *", "timezone",
@@ -535,7 +535,7 @@ static void a_long_past_costs_the_list_nothing(void **state)
 			     " overlap) SELECT id, '30 2 * * *', '', 0, 0, 1, 'UTC', 'latest', 'skip' FROM dag");
 	nights_exec(&nights, "WITH RECURSIVE i (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 500)"
 			     " INSERT INTO run (dag, number, dag_version, state, trigger, actor, origin, created_ms)"
-			     " SELECT dag.id, n, 1, 'succeeded', 'schedule', 'stoker', '', n FROM i JOIN dag");
+			     " SELECT dag.id, n, 1, 'succeeded', 'cron', 'stoker', '', n FROM i JOIN dag");
 	before_ms = clock_mono_ms();
 	assert_int_equal(view_list(nights.store, nights.zones, nights.now_ms, &answer, NULL), 0);
 	assert_true(clock_mono_ms() - before_ms < 2000); /* some 5 ms; a scan of it all is far from that */

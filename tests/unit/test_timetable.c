@@ -51,7 +51,7 @@ static void each_due_time_has_its_run_and_its_row(void **state)
 	assert_int_equal(count_runs(&nights), 31);
 	assert_int_equal(nights_number(&nights, "SELECT count(*) FROM occurrence JOIN run ON run.id = run"
 						" WHERE scheduled_for_ms = due_ms AND created_ms = due_ms"
-						" AND trigger = 'schedule' AND actor = 'stoker'"
+						" AND trigger = 'cron' AND actor = 'stoker'"
 						" AND origin = 'schedule 30 2 * * * Europe/Berlin'"
 						" AND params = '{\"lr\":\"0.1\"}'"),
 			 31);
