@@ -11,7 +11,7 @@ enum { STEPS_MAX = 16 }; /* in one transaction */
 
 struct backfiller {
 	struct engine *engine;
-	char *timezone;
+	char *local_zone;
 	void (*on_made)(void *context);
 	void *context;
 	struct writer_job job;
@@ -24,7 +24,7 @@ static int step_one(struct store *store, struct backfiller *backfiller, int64_t 
 	struct store_backfill_step step = { .more = true };
 
 	for (int i = 0; i < STEPS_MAX && step.more; i++) {
-		if (store_backfill_step(store, id, backfiller->timezone, clock_wall_ms(), &step, err) < 0)
+		if (store_backfill_step(store, id, backfiller->local_zone, clock_wall_ms(), &step, err) < 0)
 			return err->code;
 		backfiller->made += step.made;
 	}
@@ -71,13 +71,13 @@ static bool has_open(struct backfiller *backfiller)
 	return count > 0;
 }
 
-struct backfiller *backfiller_new(struct engine *engine, const char *timezone, void (*on_made)(void *context),
+struct backfiller *backfiller_new(struct engine *engine, const char *local_zone, void (*on_made)(void *context),
 				  void *context)
 {
 	struct backfiller *backfiller = mem_zalloc(sizeof *backfiller);
 
 	backfiller->engine = engine;
-	backfiller->timezone = timezone == NULL ? NULL : mem_strdup(timezone);
+	backfiller->local_zone = local_zone == NULL ? NULL : mem_strdup(local_zone);
 	backfiller->on_made = on_made;
 	backfiller->context = context;
 	return backfiller;
@@ -97,6 +97,6 @@ void backfiller_free(struct backfiller *backfiller)
 {
 	if (backfiller == NULL)
 		return;
-	free(backfiller->timezone);
+	free(backfiller->local_zone);
 	free(backfiller);
 }

@@ -3,7 +3,7 @@
  *
  * Each gets its next runs as its earlier ones end (store_backfill_step, one job of the writer at a time).
  *
- * Ownership: the engine is the caller's and outlives it. `timezone`: the scheduler's; NULL: this machine's.
+ * Ownership: the engine is the caller's and outlives it. `local_zone`: the scheduler's; NULL: this machine's.
  */
 #ifndef SCHEDULER_BACKFILLER_H
 #define SCHEDULER_BACKFILLER_H
@@ -13,7 +13,7 @@
 struct backfiller;
 
 /* `on_made`: runs were made. */
-struct backfiller *backfiller_new(struct engine *engine, const char *timezone, void (*on_made)(void *context),
+struct backfiller *backfiller_new(struct engine *engine, const char *local_zone, void (*on_made)(void *context),
 				  void *context);
 
 /*

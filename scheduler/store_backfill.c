@@ -114,11 +114,11 @@ static int refuse_second(struct store *store, const char *dag, int64_t dag_id, s
 				 dag);
 }
 
-static int check_range(const struct store_new_backfill *it, const struct dag *dag, const char *timezone,
+static int check_range(const struct store_new_backfill *it, const struct dag *dag, const char *local_zone,
 		       struct err *err)
 {
 	autobackfill struct backfill backfill = { 0 };
-	autozones struct zones *zones = zones_new(timezone);
+	autozones struct zones *zones = zones_new(local_zone);
 	struct instant instant;
 	struct due due;
 	size_t schedule;
@@ -155,7 +155,7 @@ static int add_row(struct store *store, const struct store_new_backfill *it, int
 	return find_number(store, stmt, id_out, err) < 0 ? err->code : 0;
 }
 
-static int start(struct store *store, const struct store_new_backfill *it, const char *timezone,
+static int start(struct store *store, const struct store_new_backfill *it, const char *local_zone,
 		 int64_t *id_out, struct err *err)
 {
 	autofree char *params = NULL, *detail = NULL;
@@ -167,7 +167,7 @@ static int start(struct store *store, const struct store_new_backfill *it, const
 		rc = err_set(err, ERR_INVALID, "max_active is a number from 1 to %d, not %d",
 			     STORE_BACKFILL_ACTIVE_MAX, it->max_active);
 	if (rc == 0)
-		rc = check_range(it, dag, timezone, err);
+		rc = check_range(it, dag, local_zone, err);
 	if (rc == 0)
 		rc = params_json(dag, it->assignments, it->assignments_count, &params, err);
 	if (rc == 0)
@@ -286,11 +286,11 @@ static int end_backfill(struct store *store, const struct row *row, int64_t wall
 	return rc < 0 ? rc : add_event(store, "backfill.ended", "stoker", "", wall_ms, detail, err);
 }
 
-static int go_on(struct store *store, struct row *row, const char *timezone, int64_t wall_ms,
+static int go_on(struct store *store, struct row *row, const char *local_zone, int64_t wall_ms,
 		 struct store_backfill_step *step, struct err *err)
 {
 	autobackfill struct backfill backfill = { 0 };
-	autozones struct zones *zones = zones_new(timezone);
+	autozones struct zones *zones = zones_new(local_zone);
 	autodag struct dag *dag = NULL;
 	int64_t active = 0;
 	bool over = false;
@@ -337,13 +337,13 @@ static int cancel(struct store *store, int64_t id, const char *actor, const char
 /* ------------------------------------------------------------------------------------------------------- */
 
 int store_start_backfill(struct store *store, const struct store_new_backfill *new_backfill,
-			 const char *timezone, int64_t *id_out, struct err *err)
+			 const char *local_zone, int64_t *id_out, struct err *err)
 {
 	int rc = store_begin(store, err);
 
 	if (rc < 0)
 		return rc;
-	rc = start(store, new_backfill, timezone, id_out, err);
+	rc = start(store, new_backfill, local_zone, id_out, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }
 
@@ -359,7 +359,7 @@ int store_cancel_backfill(struct store *store, int64_t id, const char *actor, co
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }
 
-int store_backfill_step(struct store *store, int64_t id, const char *timezone, int64_t wall_ms,
+int store_backfill_step(struct store *store, int64_t id, const char *local_zone, int64_t wall_ms,
 			struct store_backfill_step *step_out, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
@@ -371,7 +371,7 @@ int store_backfill_step(struct store *store, int64_t id, const char *timezone, i
 		return rc;
 	rc = load_row(store, id, &arena, &row, err);
 	if (rc == 0 && row.running)
-		rc = go_on(store, &row, timezone, wall_ms, &step, err);
+		rc = go_on(store, &row, local_zone, wall_ms, &step, err);
 	*step_out = step;
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }

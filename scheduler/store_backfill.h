@@ -10,7 +10,7 @@
  * All of it is in the database, so one that was cut by a crash goes on where it was: store_backfill_step is to be called
  * for each of store_open_backfills at a start, when a run ended, and now and then.
  *
- * One function is one transaction, or a part of the one that is open. `timezone`: the scheduler's; NULL: this machine's.
+ * One function is one transaction, or a part of the one that is open. `local_zone`: the scheduler's; NULL: this machine's.
  */
 #ifndef SCHEDULER_STORE_BACKFILL_H
 #define SCHEDULER_STORE_BACKFILL_H
@@ -43,7 +43,7 @@ struct store_new_backfill {
  * ERR_INVALID: dates, values of parameters.
  */
 int store_start_backfill(struct store *store, const struct store_new_backfill *new_backfill,
-			 const char *timezone, int64_t *id_out, struct err *err);
+			 const char *local_zone, int64_t *id_out, struct err *err);
 
 /* No more runs are made, and those that go on are asked to be canceled. ERR_NOT_FOUND; one that ended stays. */
 int store_cancel_backfill(struct store *store, int64_t id, const char *actor, const char *origin,
@@ -56,7 +56,7 @@ struct store_backfill_step {
 };
 
 /* Makes as many runs as may go on now. Harmless on one that ended. */
-int store_backfill_step(struct store *store, int64_t id, const char *timezone, int64_t wall_ms,
+int store_backfill_step(struct store *store, int64_t id, const char *local_zone, int64_t wall_ms,
 			struct store_backfill_step *step_out, struct err *err);
 
 /* The ids of those that go on. */
