@@ -13,7 +13,7 @@
 
 enum {
 	GC_HAND_MAX = 32,     /* runs at a time: as many locks are held */
-	GC_ROWS_MAX = 500,    /* changed by a transaction */
+	GC_ROWS_MAX = 250,    /* changed by a transaction */
 	GC_FILES_MAX = 256,   /* looked at in one turn */
 	GC_MARK_LOGS = 1,
 	GC_MARK_METRICS = 2,
