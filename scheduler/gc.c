@@ -31,6 +31,7 @@ static const struct turn {
 	[GC_THIN_METRICS] = { .store = gc_thin_metrics },
 	[GC_DROP_EVENTS] = { .store = gc_drop_events },
 	[GC_DROP_REMOVED] = { .store = gc_drop_removed },
+	[GC_DROP_NOTICES] = { .store = gc_drop_notices },
 	[GC_DROP_VERSIONS] = { .store = gc_drop_versions },
 	[GC_LIST_FOLDERS] = { .files = gc_list_folders },
 	[GC_JUDGE_FOLDERS] = { .store = gc_judge_folders },

@@ -36,6 +36,7 @@ enum gc_step {
 	GC_THIN_METRICS,
 	GC_DROP_EVENTS,
 	GC_DROP_REMOVED,
+	GC_DROP_NOTICES,
 	GC_DROP_VERSIONS,
 	GC_LIST_FOLDERS,   /* that may have no run any more */
 	GC_JUDGE_FOLDERS,
@@ -97,6 +98,7 @@ int gc_pick_metrics(struct gc *gc, struct store *store, struct err *err);
 int gc_thin_metrics(struct gc *gc, struct store *store, struct err *err);
 int gc_drop_events(struct gc *gc, struct store *store, struct err *err);
 int gc_drop_removed(struct gc *gc, struct store *store, struct err *err);
+int gc_drop_notices(struct gc *gc, struct store *store, struct err *err);
 int gc_drop_versions(struct gc *gc, struct store *store, struct err *err);
 int gc_judge_folders(struct gc *gc, struct store *store, struct err *err);
 int gc_judge_sources(struct gc *gc, struct store *store, struct err *err);

@@ -300,7 +300,7 @@ static int drop_rows_of(struct store *store, uint64_t run, int *budget, struct e
 	static const enum store_statement drops[] = {
 		STMT_gc_drop_metrics,	  STMT_gc_drop_outputs,	 STMT_gc_drop_artifacts,
 		STMT_gc_drop_checkpoints, STMT_gc_drop_attempts, STMT_gc_drop_requests,
-		STMT_gc_drop_tasks,
+		STMT_gc_drop_notices_of_run, STMT_gc_drop_tasks,
 	};
 
 	for (size_t i = 0; i < COUNT_OF(drops); i++) {
@@ -490,6 +490,16 @@ int gc_drop_removed(struct gc *gc, struct store *store, struct err *err)
 {
 	int dropped;
 	int rc = drop(store, STMT_gc_drop_removed, cutoff(gc, gc->retention.events_age_ms), &dropped, err);
+
+	if (rc == 0 && dropped == 0)
+		gc->step = GC_DROP_NOTICES;
+	return rc;
+}
+
+int gc_drop_notices(struct gc *gc, struct store *store, struct err *err)
+{
+	int dropped;
+	int rc = drop(store, STMT_gc_drop_notices, cutoff(gc, gc->retention.events_age_ms), &dropped, err);
 
 	if (rc == 0 && dropped == 0)
 		gc->step = GC_DROP_VERSIONS;

@@ -163,6 +163,8 @@ CREATE INDEX run_swept ON run (id) WHERE swept >= 128;
 CREATE INDEX run_version ON run (dag_version);
 CREATE INDEX run_source ON run (source) WHERE source <> '';
 CREATE INDEX request_run ON request (run);
+CREATE INDEX outbox_of_run ON outbox (run) WHERE run <> 0;
+CREATE INDEX backfill_version ON backfill (dag_version);
 
 -- The name of a run whose rows are gone, as long as the audit trail speaks of it.
 CREATE TABLE removed_run (

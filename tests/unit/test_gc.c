@@ -32,7 +32,7 @@ static struct err err;
 static void sql(const char *text)
 {
 	if (sqlite3_exec(store->db, text, NULL, NULL, NULL) != SQLITE_OK)
-		fail_msg("%s: %s", text, sqlite3_errmsg(store->db));
+		fail_msg("%s: %s", sqlite3_errmsg(store->db), text);
 }
 
 static int64_t ask(const char *text)
@@ -98,12 +98,14 @@ static void make_runs(int count, int64_t first_age_ms)
 			"INSERT INTO output SELECT run, step, 'k', 'v' FROM task WHERE run = %lld;"
 			"INSERT INTO artifact SELECT run, step, 1, 'd', 1, 1, 'local' FROM task WHERE run = %lld;"
 			"INSERT INTO request (run, verb, actor, origin, created_ms) VALUES (%lld, 'cancel', '', '', 0);"
-			"INSERT OR IGNORE INTO schedule (id, dag, cron, timezone, since_ms, settled_ms) VALUES (1, 1, '', '', 0, 0);"
+			"INSERT INTO outbox (about, receiver, event, dag, run, body, created_ms, next_try_ms)"
+			" VALUES (%lld, '', 'failed', 'night', %lld, '{}', 0, 0);"
+			"INSERT OR IGNORE INTO schedule (id, dag, cron, timezone, version, zone, catchup, overlap, since_ms, settled_ms) VALUES (1, 1, '', '', 1, '', '', '', 0, 0);"
 			"INSERT INTO occurrence (schedule, due_ms, nominal, state, run, decided_ms)"
 			" VALUES (1, %lld, '', 'ran', %lld, 0);",
 			(long long)(FIXTURE_NOW_MS - first_age_ms + i * HOUR_MS), i == count - 1 ? digest_used : "",
 			(long long)run, (long long)run, (long long)run, (long long)run, (long long)run, (long long)run,
-			(long long)run, (long long)run, (long long)run);
+			(long long)run, (long long)run, (long long)run, (long long)run, (long long)run);
 		sql(rows);
 		log = mem_printf("runs/night/%d/a.1.log", i + 1);
 		put_file(log, first_age_ms);
@@ -320,11 +322,12 @@ static void every_table_that_names_a_run_is_thought_of(void **state)
 	/* One that is new here needs a statement in gc_rows.c, and a row in make_runs. */
 	assert_int_equal(ask("SELECT count(*) FROM sqlite_schema AS t JOIN pragma_table_info(t.name) AS c"
 			     " WHERE t.type = 'table' AND c.name = 'run' AND t.name NOT IN ('task', 'attempt', 'checkpoint',"
-			     " 'metric', 'output', 'artifact', 'request', 'occurrence', 'event')"),
+			     " 'metric', 'output', 'artifact', 'request', 'occurrence', 'event', 'outbox', 'run')"),
 			 0);
 	assert_int_equal(ask("SELECT count(*) FROM (SELECT run FROM task UNION ALL SELECT run FROM attempt UNION ALL"
 			     " SELECT run FROM checkpoint UNION ALL SELECT run FROM metric UNION ALL SELECT run FROM output"
-			     " UNION ALL SELECT run FROM artifact UNION ALL SELECT run FROM request)"
+			     " UNION ALL SELECT run FROM artifact UNION ALL SELECT run FROM request"
+			     " UNION ALL SELECT run FROM outbox)"
 			     " WHERE run NOT IN (SELECT id FROM run)"),
 			 0);
 }
