@@ -54,7 +54,6 @@ is_installed() {
 	openssh-server) test -x /usr/sbin/sshd || command -v sshd ;;
 	openssh-client) command -v ssh && command -v ssh-keygen ;;
 	iproute2) command -v ip ;;
-	libcurl4-openssl-dev) pkg-config --exists libcurl ;; # any flavour of it
 	libclang-rt-dev)
 		# Part of clang itself in some releases: then there is no such package and the library is there.
 		command -v clang && test -e "$(clang -print-file-name=libclang_rt.asan-"$(uname -m)".a)" ;;
