@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import ssl
@@ -320,6 +321,77 @@ def untrusted(box):
         done = box.stoker("run", "night.yaml", code=1)
         has(done.err, "certificate", "what the run says")
         equal(receiver.got, [], "what was sent")
+
+
+def serve(box):
+    """`stoker serve` on the folder of the DAGs."""
+    folder = os.path.join(box.path, ".config", "stoker")
+    os.makedirs(folder, exist_ok=True)
+    if not os.path.exists(os.path.join(folder, "dags")):
+        os.symlink(box.dags, os.path.join(folder, "dags"))
+    daemon = box.start("serve")
+    wait_for(lambda: "daemon.started" in daemon.text or not daemon.running(), "the daemon starts")
+    return daemon
+
+
+def trigger(box, name):
+    """As soon as the daemon knows the DAG."""
+    return wait_for(lambda: box.stoker("trigger", name).out.strip(), f"{name} is triggered")
+
+
+@story("the daemon tells, tries again what failed, and no receiver holds up its runs")
+def served(box):
+    with Receiver(503, 200) as shaky, Receiver("hang") as hung, Receiver() as well:
+        dag(box, "[" + ", ".join("{webhook: '%s'}" % r.url for r in (shaky, hung, well)) + "]", "false")
+        dag(box, "{on: succeeded, webhook: '%s'}" % hung.url, "true", "other")
+        serve(box)
+        trigger(box, "night")
+        wait_for(lambda: well.got and hung.got, "those that answer, and those that do not, are told")
+        for number in range(1, 4):
+            equal(trigger(box, "other"), f"other/{number}", "the run")
+            box.wait_state(f"other/{number}", "succeeded", timeout=10)
+        wait_for(lambda: len(shaky.got) == 2, "the one that failed is told again")
+        equal(shaky.notices()[0], shaky.notices()[1], "the same notice")
+        equal(len(hung.got), 1, "requests at a time to the one that hangs")
+
+
+@story("a daemon that is killed before a notice got through: the next one delivers it, under the same id, and once")
+def daemon_killed(box):
+    with Receiver("hang", 200) as receiver:
+        dag(box, "{webhook: '%s'}" % receiver.url, "false")
+        first = serve(box)
+        trigger(box, "night")
+        wait_for(lambda: receiver.got, "it is told")
+        first.kill()
+        second = serve(box)
+        wait_for(lambda: rows(box)[0]["state"] == "sent", "it is told again")
+        second.kill()
+        serve(box)
+        check(not happens(lambda: len(receiver.got) > 2, 1.0), "it is told a third time")
+        equal(receiver.notices()[0], receiver.notices()[1], "the same notice")
+
+
+@story("due times that were missed, and what is late for it, are told when the daemon is back, each once")
+def missed(box):
+    with Receiver() as receiver:
+        now = time.gmtime(time.time() - 2 * 3600)
+        by = time.gmtime(time.time() - 3600)
+        box.file("night.yaml", f"name: night\nschedule: {{cron: '{now.tm_min} {now.tm_hour} * * *', timezone: UTC, catchup: none}}\n"
+                 f"expect_by: '{by.tm_hour:02}:{by.tm_min:02}'\n"
+                 f"notify: {{on: [missed, late], webhook: '{receiver.url}'}}\nsteps: {{a: {{run: 'true'}}}}\n")
+        first = serve(box)
+        wait_for(lambda: any(one["dag"] == "night" for one in box.json("list")["dags"]), "the DAG is in force")
+        first.signal(signal.SIGTERM)
+        first.wait()
+        with sqlite3.connect(f"{box.home}/stoker.db") as db:  # as if it had been down for three days
+            db.execute("UPDATE schedule SET since_ms = since_ms - 259200000, settled_ms = settled_ms - 259200000")
+        for _ in range(2):
+            daemon = serve(box)
+            wait_for(lambda: sorted(receiver.events()) == ["late", "missed"], f"both are told: {receiver.events()}", timeout=90)
+            daemon.kill()
+        told = {notice["event"]: notice for notice in receiver.notices()}
+        has(told["missed"]["text"], "night did not run at 3 due times", "what was missed")
+        has(told["late"]["text"], "it was skipped (missed)", "what is late")
 
 
 def with_dumb_names(box, seconds):

@@ -336,8 +336,8 @@ static bool is_late(const struct store_late *late)
 /* The row of the ledger; run 0: skipped for that reason. */
 static void settle(int64_t due_ms, uint64_t run, const char *reason)
 {
-	exec("INSERT OR IGNORE INTO schedule (dag, cron, timezone, since_ms, settled_ms)"
-	     " SELECT id, 'c', '', 1, 1 FROM dag");
+	exec("INSERT OR IGNORE INTO schedule (dag, cron, timezone, since_ms, settled_ms, version, zone, catchup, overlap)"
+	     " SELECT id, 'c', '', 1, 1, 1, '', 'latest', 'skip' FROM dag");
 	if (run != 0)
 		exec("INSERT INTO occurrence (schedule, due_ms, nominal, state, run, decided_ms)"
 		     " VALUES (1, %" PRId64 ", '2026-11-26 02:30', 'ran', %" PRIu64 ", 1)",
@@ -372,6 +372,18 @@ static void a_run_that_succeeded_is_not_late(void **state)
 	pass_run(run, DUE_MS + 1000, 0);
 	assert_false(is_late(&late));
 	assert_int_equal(number("SELECT count(*) FROM event WHERE kind = 'dag.late'"), 0);
+}
+
+static void a_run_that_succeeded_and_is_done_again_is_not_late(void **state)
+{
+	struct store_late late = late_on("2026-11-26", BY_MS);
+	uint64_t run = make_run(DUE_MS, DUE_MS);
+
+	(void)state;
+	settle(DUE_MS, run, "");
+	pass_run(run, DUE_MS + 1000, 0);
+	exec("UPDATE run SET state = 'running', ended_ms = 0");
+	assert_false(is_late(&late));
 }
 
 static void a_due_time_without_a_run_is_late(void **state)
@@ -503,6 +515,7 @@ int main(void)
 		TEST(what_is_given_up_is_an_event_and_stays_so),
 		TEST(a_run_that_has_not_succeeded_in_time_is_late_once),
 		TEST(a_run_that_succeeded_is_not_late),
+		TEST(a_run_that_succeeded_and_is_done_again_is_not_late),
 		TEST(a_due_time_without_a_run_is_late),
 		TEST(a_later_success_makes_up_for_a_failure),
 		TEST(an_older_one_or_a_backfill_does_not),
