@@ -39,7 +39,9 @@ static const int signals[SIGNAL_COUNT] = { SIGTERM, SIGINT, SIGHUP };
 struct daemon {
 	uv_loop_t loop;
 	const struct daemon_options *options;
+	struct arena arena;
 	struct settings *settings;
+	struct web_settings web_settings; /* the server looks at them as long as it lives */
 	struct list old_settings; /* of before a reload: links point into them */
 	char *home;
 	int lock;
@@ -506,8 +508,6 @@ static int read_own(void *context, enum web_read what, const struct web_query *q
 
 static int open_web(struct daemon *daemon, struct err *err)
 {
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct web_settings web;
 	bool have_tokens;
 
 	daemon->control_desk = (struct control_desk){
@@ -530,8 +530,9 @@ static int open_web(struct daemon *daemon, struct err *err)
 		return err->code;
 	daemon->control = control_new(daemon->reader, daemon->settings, catalog_registry(daemon->catalog),
 				      &daemon->control_desk);
-	web = control_web_settings(daemon->settings, paths_control(&arena, daemon->home), have_tokens);
-	if (web_open(&daemon->loop, &web, control_source(daemon->control), &daemon->web, err) < 0)
+	daemon->web_settings = control_web_settings(daemon->settings, paths_control(&daemon->arena, daemon->home),
+						    have_tokens);
+	if (web_open(&daemon->loop, &daemon->web_settings, control_source(daemon->control), &daemon->web, err) < 0)
 		return err->code;
 	daemon->herald = (struct herald){ .engine = daemon->engine, .web = daemon->web, .control = daemon->control };
 	return 0;
@@ -620,6 +621,7 @@ static void free_parts(struct daemon *daemon)
 	if (daemon->lock >= 0)
 		close(daemon->lock);
 	free(daemon->home);
+	arena_fini(&daemon->arena);
 }
 
 /* Nothing is touched while another daemon is at work: not even a database that an upgrade would bring forward. */
