@@ -11,6 +11,7 @@ e2e_stories = \
 	tests/e2e/test_daemon.py \
 	tests/e2e/test_cli.py \
 	tests/e2e/test_croniter.py \
+	tests/e2e/test_control.py \
 	tests/e2e/test_demo.py \
 	tests/e2e/test_hostile.py \
 	tests/e2e/test_kill.py \
@@ -33,7 +34,7 @@ e2e_stories = \
 	tests/e2e/test_web.py \
 	tests/e2e/test_workers.py
 TESTS += $(e2e_stories)
-EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/lab.py tests/e2e/labinside.py
+EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/webclient.py tests/e2e/lab.py tests/e2e/labinside.py
 
 # Drives the ssh transport without a scheduler above it.
 check_PROGRAMS += tests/e2e/ssh_probe
@@ -46,3 +47,8 @@ check_PROGRAMS += tests/e2e/web_probe
 tests_e2e_web_probe_SOURCES = tests/e2e/web_probe.c
 tests_e2e_web_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS)
 tests_e2e_web_probe_LDADD = $(WEB_LIBS)
+check_PROGRAMS += tests/e2e/control_probe
+tests_e2e_control_probe_SOURCES = tests/e2e/control_probe.c
+tests_e2e_control_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+tests_e2e_control_probe_LDADD = libscheduler.a libweb.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) \
+	$(UV_LIBS) $(JANSSON_LIBS) $(SSH_LIBS) $(ZLIB_LIBS)

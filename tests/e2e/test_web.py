@@ -14,6 +14,7 @@ import threading
 import time
 
 from lib import BUILD, QUICK, SLOW, Sandbox, Skip, check, equal, has, main, story, wait_for
+from webclient import Answer, UnixConnection
 
 PROBE = os.path.join(BUILD, "tests", "e2e", "web_probe")
 LOG = "/api/v1/runs/digits/3/tasks/train/attempts/0/log"
@@ -21,29 +22,6 @@ LOG = "/api/v1/runs/digits/3/tasks/train/attempts/0/log"
 
 def at(box, name):
     return os.path.join(box.dags, name)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=10 * SLOW)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10 * SLOW)
-        self.sock.connect(self.path)
-
-
-class Answer:
-    def __init__(self, response):
-        self.status = response.status
-        self.header = response.headers
-        self.bytes = response.read()
-        self.text = self.bytes.decode("utf-8", "replace")
-
-    @property
-    def json(self):
-        return json.loads(self.bytes.decode("utf-8"))
 
 
 class Server:
@@ -125,14 +103,15 @@ class Server:
 @contextlib.contextmanager
 def serving(box, *options, **named):
     server = Server(box, *options, **named)
-    ended = False
     try:
         yield server
-        ended = True
-    finally:
-        code = server.stop()
-        if ended and server.refused is None:
-            equal(code, 0, f"the server's exit status after\n{read(server)}")
+    except BaseException:
+        server.process.kill()
+        server.stop()
+        raise
+    code = server.stop()
+    if server.refused is None:
+        equal(code, 0, f"the server's exit status after\n{read(server)}")
 
 
 def read(server):

@@ -1,0 +1,299 @@
+"""What the API tells of real runs, and the command line's side of it: control_probe.c serves a state folder as the
+daemon will, and `stoker trigger` talks to it."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+
+from lib import BUILD, SLOW, STOKER, Sandbox, check, equal, has, main, story, wait_for
+from webclient import Answer, UnixConnection
+
+PROBE = os.path.join(BUILD, "tests", "e2e", "control_probe")
+
+DAG = """\
+name: night
+description: trains a little
+schedule: {cron: "30 2 * * *", timezone: Europe/Berlin}
+params:
+  lr: {type: float, default: 0.1, min: 0, max: 1}
+  who: world
+steps:
+  train:
+    retry: {max: 1, backoff: 100ms}
+    checkpoint: {keep: 2}
+    run: |
+      echo "hello $STOKER_PARAM_WHO, attempt $STOKER_ATTEMPT"
+      n=1
+      while [ $n -le 50 ]; do echo "{\\"step\\": $n, \\"loss\\": 0.$n, \\"note\\": \\"x\\"}" >>"$STOKER_METRICS"; n=$((n + 1)); done
+      echo a >"$STOKER_CHECKPOINT_DIR/e-1.tmp"; mv "$STOKER_CHECKPOINT_DIR/e-1.tmp" "$STOKER_CHECKPOINT_DIR/e-1"
+      echo "accuracy=0.98" >>"$STOKER_OUTPUT"
+      printf 'no newline at the end'
+      test "$STOKER_ATTEMPT" -gt 1
+  publish:
+    needs: [train]
+    run: echo "${{ steps.train.outputs.accuracy }}"
+"""
+
+BAD = "name: broken\nsteps:\n  a: {rum: x}\n"
+FAILS = "name: fails\nsteps:\n  a: {run: exit 3}\n"
+
+
+class Control:
+    def __init__(self, box):
+        self.process = subprocess.Popen([PROBE, STOKER, box.dags], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=open(os.path.join(box.path, "probe.err"), "wb"), env=box.env)
+        self.port = int(self.process.stdout.readline().split()[1])
+        equal(self.process.stdout.readline(), b"ready\n", "the probe")
+        self.socket = os.path.join(box.home, "control.sock")
+
+    def ask(self, path, method="GET", body=None):
+        connection = UnixConnection(self.socket)
+        connection.request(method, path, json.dumps(body) if body is not None else None,
+                           {"Content-Type": "application/json"} if body is not None else {})
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return answer
+
+    def get(self, path, status=200):
+        answer = self.ask("/api/v1" + path)
+        equal(answer.status, status, f"{path}: {answer.text[:300]}")
+        return answer.json
+
+    def stop(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        code = self.process.wait(20 * SLOW)
+        self.process.stdout.close()
+        return code
+
+
+@contextlib.contextmanager
+def control(box):
+    server = Control(box)
+    try:
+        yield server
+    except BaseException:
+        server.process.kill()
+        server.stop()
+        raise
+    code = server.stop()
+    with open(os.path.join(box.path, "probe.err"), encoding="utf-8", errors="replace") as file:
+        equal((code, "Sanitizer" in (text := file.read())), (0, False), f"the probe's end: {text[-2000:]}")
+
+
+# --- JSON Schema, as much of it as schemas.json uses -------------------------------------------------------------------
+
+
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+         "null": type(None)}
+
+
+def fits(schemas, schema, value, where, whole=True):
+    """Checks a value against a schema; extra members are mistakes too, as the promise is that all are told."""
+    if "$ref" in schema:
+        fits(schemas, schemas[schema["$ref"].rsplit("/", 1)[1]], value, where, whole)
+        return
+    for part in schema.get("allOf", []):
+        fits(schemas, part, value, where, whole=False)
+    if "enum" in schema:
+        check(value in schema["enum"], f"{where} is {value!r}, one of {schema['enum']}")
+    if "type" in schema:
+        names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        check(any(isinstance(value, TYPES[name]) and not (isinstance(value, bool) and name in ("integer", "number"))
+                  for name in names), f"{where} is {value!r}, expected {names}")
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        for key in schema.get("required", []):
+            check(key in value, f"{where} lacks {key}")
+        for key, item in value.items():
+            if key in known:
+                fits(schemas, known[key], item, f"{where}.{key}")
+            elif isinstance(schema.get("additionalProperties"), dict):
+                fits(schemas, schema["additionalProperties"], item, f"{where}.{key}")
+            else:
+                check(not whole or not known, f"{where}.{key} is described")
+    if isinstance(value, list) and "items" in schema:
+        for i, item in enumerate(value):
+            fits(schemas, schema["items"], item, f"{where}[{i}]")
+
+
+# --- stories ------------------------------------------------------------------------------------------------------------
+
+
+@story("trigger makes a run, follows it with what its steps print, and ends as it ends")
+def trigger(box: Sandbox):
+    box.file("night.yaml", DAG)
+    box.file("fails.yaml", FAILS)
+    with control(box):
+        done = box.stoker("trigger", "night", "-p", "who=Ada", "--follow", code=0)
+        equal(done.out.splitlines(), ["night/1", "train | hello Ada, attempt 1", "train | no newline at the end",
+                                      "train | hello Ada, attempt 2", "train | no newline at the end",
+                                      "publish | 0.98"], "stdout")
+        for part in ("night/1", "train    succeeded", "publish  succeeded", "succeeded in"):
+            has(done.err, part, "stderr")
+        run = json.loads(box.stoker("trigger", "night", "--wait", "--json", code=0).out)
+        equal((run["run"], run["state"], run["actor"], run["origin"]), ("night/2", "succeeded", "root" if os.geteuid() == 0
+              else run["actor"], "control socket"), "the run")
+        equal(box.stoker("trigger", "./fails.yaml", "--wait", code=1).out, "fails/1\n", "a file, whose run fails")
+        equal(json.loads(box.stoker("trigger", "fails", "--json", code=0).out), {"run": "fails/2", "state": "queued"}, "JSON")
+        has(box.stoker("trigger", "nigth", code=3).err, "no DAG called nigth", "an unknown DAG")
+        has(box.stoker("trigger", "night", "-p", "lr=7", code=2).err, "lr", "a wrong parameter")
+        has(box.stoker("trigger", "night", "-p", "lr", code=2).err, "NAME=VALUE", "no assignment")
+        has(box.stoker("trigger", "missing.yaml", code=2).err, "open missing.yaml", "no such file")
+        wait_for(lambda: box.stoker("status", "fails/2").out.find("failed") >= 0, "the last run to end")
+
+
+@story("without a daemon, and with somebody else's, one is told so")
+def unreachable(box: Sandbox):
+    done = box.stoker("trigger", "night", code=4)
+    has(done.err, "no daemon answers on", "no folder")
+    has(done.err, "stoker serve", "what to do")
+    os.makedirs(box.home)
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(os.path.join(box.home, "control.sock"))
+    dead.close()
+    has(box.stoker("trigger", "night", code=4).err, "no daemon answers", "a socket that was left")
+    has(box.stoker("trigger", "night", code=1, env={"STOKER_SOCKET": "relative"}).err, "absolute path", "a relative path")
+    if os.geteuid() == 0:
+        os.chmod(box.home, 0o700)
+        os.chmod(box.path, 0o755)
+        done = subprocess.run([STOKER, "trigger", "night"], user=65534, group=65534, extra_groups=[], env=box.env,
+                              capture_output=True, text=True, check=False, cwd="/")
+        equal(done.returncode, 1, f"another user: {done.stderr}")
+        has(done.stderr, "not allowed to use the daemon's socket", "another user")
+
+
+@story("every answer is as its description says, for runs that ended and one that goes on")
+def described(box: Sandbox):
+    box.file("night.yaml", DAG)
+    box.file("broken.yaml", BAD)
+    box.file("long.yaml", "name: long\nsteps:\n  wait: {run: 'echo started; while [ ! -e go ]; do sleep 0.05; done'}\n")
+    with control(box) as server:
+        box.stoker("trigger", "night", "--wait", code=0)
+        box.stoker("trigger", "long", code=0)
+        wait_for(lambda: any(a["state"] == "running" for a in server.get("/runs/long/1/tasks/wait")["attempts"]), "a step")
+        document = server.get("/openapi.json")
+        schemas = document["components"]["schemas"]
+        values = {"dag": ["night", "broken", "long"], "number": ["1"], "task": ["train", "wait"], "worker": ["local"]}
+        checked = 0
+        for path, methods in document["paths"].items():
+            answer = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json")
+            if answer is None or path.endswith("openapi.json"):
+                continue
+            places = [path]
+            for name, choices in values.items():
+                places = [p.replace("{%s}" % name, choice) for p in places for choice in
+                          (choices if "{%s}" % name in p else [""])]
+            for place in places:
+                got = server.ask(place)
+                if got.status != 404 or "train" in place or "wait" in place or "broken" in place:
+                    schema = answer["schema"] if got.status == 200 else schemas["Problem"]
+                    check(got.status in (200, 404), f"{place}: {got.text[:200]}")
+                    fits(schemas, schema, got.json, place)
+                    checked += got.status == 200
+        check(checked > 25, f"{checked} answers were checked")
+        box.file("go", "")
+        wait_for(lambda: server.get("/runs/long/1")["state"] == "succeeded", "the end")
+
+
+@story("lists, details, metrics and logs tell what happened")
+def told(box: Sandbox):
+    box.file("night.yaml", DAG)
+    box.file("broken.yaml", BAD)
+    with control(box) as server:
+        equal([(d["dag"], d["active"], d["latest"]) for d in server.get("/dags")["dags"]],
+              [("broken", 0, []), ("night", 0, [])], "before any run")
+        equal(server.get("/runs?dag=night"), {"runs": [], "next": None}, "a DAG that has not run")
+        for _ in range(3):
+            box.stoker("trigger", "night", "--wait", code=0)
+        broken, night = server.get("/dags")["dags"]
+        has(broken["problem"], "unknown key 'rum'", "what is wrong")
+        equal((broken["in_force"], night["in_force"], night["problem"]), (False, True, None), "in force")
+        equal([run["number"] for run in night["latest"]], [3, 2, 1], "the latest")
+        check(night["last_success"] and night["next_due"], "times")
+        detail = server.get("/dags/night")
+        equal([step["step"] for step in detail["steps"]], ["train", "publish"], "the steps")
+        equal(detail["params"][0], {"name": "lr", "type": "float", "default": "0.1", "min": 0.0, "max": 1.0, "choices": None,
+                                    "description": None}, "a parameter")
+        equal(detail["text"], DAG, "the YAML")
+        has(server.get("/dags/nigth", 404)["detail"], "did you mean night?", "a near name")
+        coming = server.get("/dags/night/occurrences")["coming"]
+        equal((len(coming), coming[0]["timezone"]), (10, "Europe/Berlin"), "what comes")
+        page = server.get("/runs?limit=2")
+        equal([run["run"] for run in page["runs"]], ["night/3", "night/2"], "the first page")
+        equal([run["run"] for run in server.get(f"/runs?limit=2&before={page['next']}")["runs"]], ["night/1"], "the second")
+        has(server.get("/runs?state=sleeping", 400)["detail"], "no run is ever 'sleeping'", "a state")
+        task = server.get("/runs/night/1/tasks/train")
+        equal([attempt["state"] for attempt in task["attempts"]], ["failed", "succeeded"], "the attempts")
+        equal(task["outputs"], {"accuracy": "0.98"}, "the outputs")
+        all_ = server.get("/runs/night/1/tasks/train/metrics")
+        equal((len(all_["metrics"]), all_["thinned"]), (100, False), "the metrics")
+        equal(all_["metrics"][0]["values"], {"step": 1, "loss": 0.1}, "the first")
+        thin = server.get("/runs/night/1/tasks/train/metrics?limit=20")
+        check(thin["thinned"] and 16 <= len(thin["metrics"]) <= 20, f"thinned to {len(thin['metrics'])}")
+        for attempt in (1, 2):
+            steps = [m["values"]["step"] for m in thin["metrics"] if m["attempt"] == attempt]
+            check(steps == sorted(set(steps)) and (steps[0], steps[-1]) == (1, 50), f"from the first to the last: {steps}")
+        equal(len(server.get("/runs/night/1/tasks/train/checkpoints")["checkpoints"]), 2, "the checkpoints")
+        log = server.ask("/api/v1/runs/night/1/tasks/train/attempts/1/log")
+        equal(log.bytes, b"hello world, attempt 1\nno newline at the end", "a log")
+        has(server.get("/runs/night/1/tasks/train/attempts/7/log", 404)["detail"], "no attempt 7", "no such attempt")
+        has(server.get("/runs/night/1/tasks/tran", 404)["detail"], "did you mean train?", "no such task")
+        check(server.get("/events?run=night/1&limit=1000")["events"], "events")
+        changed = server.ask("/api/v1/dags/night/pause", "POST")
+        equal((changed.status, changed.json), (200, {"dag": "night"}), "a change that the desk has")
+        equal(server.ask("/api/v1/dags/night/unpause", "POST").status, 400, "one that it has not")
+
+
+@story("samples say what is and what was, and are clean")
+def samples(box: Sandbox):
+    box.file("night.yaml", DAG)
+    box.file("fails.yaml", FAILS)
+    with control(box) as server:
+        server.ask("/metrics")
+        box.stoker("trigger", "night", "--wait", code=0)
+        box.stoker("trigger", "fails", "--wait", code=1)
+        text = server.ask("/metrics").text
+        for line in ('stoker_runs_total{dag="night",state="succeeded"} 1', 'stoker_runs_total{dag="fails",state="failed"} 1',
+                     'stoker_runs{state="queued"} 0', 'stoker_worker_up{worker="local"} 1', 'stoker_dag_valid{dag="night"} 1',
+                     'stoker_last_success_timestamp_seconds{dag="night"} ', 'stoker_next_due_timestamp_seconds{dag="night"} ',
+                     'stoker_queue_wait_seconds_bucket{le="+Inf"} 0', "stoker_loop_passes_total 1"):
+            check("\n" + line in text, f"{line} in\n{text}")
+        with contextlib.suppress(FileNotFoundError):
+            clean = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False)
+            equal((clean.returncode, clean.stdout + clean.stderr), (0, b""), "promtool")
+
+
+@story("a token opens what it is for, until it is revoked or has expired")
+def tokens(box: Sandbox):
+    made = box.stoker("token", "create", "--role", "operator", "--name", "ci", code=0)
+    secret = made.out.strip()
+    check(secret.startswith("stoker_") and len(secret) == 50, "the secret alone is on stdout")
+    short = box.stoker("token", "create", "--role", "viewer", "--name", "brief", "--expires", "1s", code=0).out.strip()
+    has(box.stoker("token", "create", "--role", "owner", code=2).err, "no role 'owner'", "a wrong role")
+    has(box.stoker("token", "create", "--role", "viewer", "--name", "ci", code=1).err, "already", "a name that is taken")
+    box.file("night.yaml", DAG)
+    with control(box) as server:
+        def pause(token):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10 * SLOW)
+            connection.request("POST", "/api/v1/dags/night/pause", headers={"Authorization": f"Bearer {token}"})
+            return connection.getresponse().status
+
+        equal(pause(secret), 200, "the operator")
+        wait_for(lambda: pause(short) == 401, "the other to expire")
+        box.stoker("token", "revoke", "ci", code=0)
+        equal(pause(secret), 401, "once it is revoked")
+    states = {token["token"]: token["state"] for token in box.json("token", "list")["tokens"]}
+    equal(states, {"ci": "revoked", "brief": "expired"}, "the list")
+    with open(os.path.join(box.home, "stoker.db"), "rb") as file:
+        data = file.read()
+    check(secret.encode() not in data, "the database does not hold the secret")
+    kinds = [event["kind"] for event in box.json("events")["events"]]
+    equal(kinds, ["token.created", "token.created", "token.revoked"], "the audit trail")
+
+
+if __name__ == "__main__":
+    main()
