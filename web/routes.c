@@ -50,7 +50,7 @@ const struct route routes[] = {
 	  .fields = { { "from", TYPE_TEXT, true, false, 0, 0, "the first: a date or an RFC 3339 time" },
 		      { "to", TYPE_TEXT, true, false, 0, 0, "the end: a date or an RFC 3339 time" },
 		      { "max_active", TYPE_NUMBER, false, false, 1, 1000, "so many at a time" },
-		      { "dry_run", TYPE_FLAG, false, false, 0, 0, "only tells what it would do" },
+		      { "again", TYPE_FLAG, false, false, 0, 0, "also for those that succeeded already" },
 		      PARAMS_FIELD } },
 
 	{ READ(WEB_RUNS), .path = API("/runs"), .options = PAGED | WITH(DAG) | WITH(STATE), .limit = 50,

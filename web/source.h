@@ -74,7 +74,8 @@ struct web_query {
  *   WEB_RETRY     {"run": "digits/43", "from": "train" or null, "dry_run": false}
  *                 -> {"run": ..., "tasks": [{"task": ..., "does": "run|resume|keep", "from_checkpoint": ...}]}
  *   WEB_PAUSE, WEB_UNPAUSE   {"dag": "digits"}                   -> {"dag": ..., "paused": true}
- *   WEB_BACKFILL  {"dag": ..., "from": ..., "to": ..., "max_active": 1, "dry_run": true}
+ *   WEB_BACKFILL  {"dag": ..., "from": ..., "to": ..., "max_active": 1, "again": false, "params": {...}}
+ *                 -> {"backfill": 3, "dag": ...}
  *   WEB_DRAIN, WEB_UNDRAIN   {"worker": "gpu1"}                  -> {"worker": ..., "draining": true}
  *   WEB_RELOAD    {}                                             -> {"dags": ..., "problems": [...]}
  * Only what was given is in them, and each has the type that is shown (routes.h); names are not checked.

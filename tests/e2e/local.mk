@@ -47,8 +47,3 @@ check_PROGRAMS += tests/e2e/web_probe
 tests_e2e_web_probe_SOURCES = tests/e2e/web_probe.c
 tests_e2e_web_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS)
 tests_e2e_web_probe_LDADD = $(WEB_LIBS)
-check_PROGRAMS += tests/e2e/control_probe
-tests_e2e_control_probe_SOURCES = tests/e2e/control_probe.c
-tests_e2e_control_probe_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
-tests_e2e_control_probe_LDADD = libscheduler.a libweb.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) \
-	$(UV_LIBS) $(JANSSON_LIBS) $(SSH_LIBS) $(ZLIB_LIBS)

@@ -1,17 +1,15 @@
-"""What the API tells of real runs, and the command line's side of it: control_probe.c serves a state folder as the
-daemon will, and `stoker trigger` talks to it."""
+"""What the API tells of real runs, and the command line's side of it: `stoker trigger` and tokens."""
 
 import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 
-from lib import BUILD, SLOW, STOKER, Sandbox, check, equal, has, main, story, wait_for
+from lib import SLOW, STOKER, Background, Sandbox, check, equal, has, main, story, wait_for
 from webclient import Answer, UnixConnection
-
-PROBE = os.path.join(BUILD, "tests", "e2e", "control_probe")
 
 DAG = """\
 name: night
@@ -41,13 +39,21 @@ BAD = "name: broken\nsteps:\n  a: {rum: x}\n"
 FAILS = "name: fails\nsteps:\n  a: {run: exit 3}\n"
 
 
-class Control:
+class Control(Background):
+    """`stoker serve`, and ways to ask it."""
+
     def __init__(self, box):
-        self.process = subprocess.Popen([PROBE, STOKER, box.dags], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=open(os.path.join(box.path, "probe.err"), "wb"), env=box.env)
-        self.port = int(self.process.stdout.readline().split()[1])
-        equal(self.process.stdout.readline(), b"ready\n", "the probe")
+        config = os.path.join(box.path, ".config", "stoker")
+        os.makedirs(config, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        with open(os.path.join(config, "stoker.yaml"), "w", encoding="utf-8") as file:
+            file.write(f"dags: {box.dags}\nweb: {{listen: '127.0.0.1:{self.port}'}}\n")
+        super().__init__(box, ["serve"], len(box.backgrounds))
+        box.backgrounds.append(self)
         self.socket = os.path.join(box.home, "control.sock")
+        wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
 
     def ask(self, path, method="GET", body=None):
         connection = UnixConnection(self.socket)
@@ -62,26 +68,18 @@ class Control:
         equal(answer.status, status, f"{path}: {answer.text[:300]}")
         return answer.json
 
-    def stop(self):
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        code = self.process.wait(20 * SLOW)
-        self.process.stdout.close()
-        return code
+    def knows(self, *names):
+        wait_for(lambda: set(names) <= {dag["dag"] for dag in self.get("/dags")["dags"] if dag["in_force"] or dag["problem"]},
+                 f"{names} to be known")
 
 
 @contextlib.contextmanager
-def control(box):
-    server = Control(box)
-    try:
-        yield server
-    except BaseException:
-        server.process.kill()
-        server.stop()
-        raise
-    code = server.stop()
-    with open(os.path.join(box.path, "probe.err"), encoding="utf-8", errors="replace") as file:
-        equal((code, "Sanitizer" in (text := file.read())), (0, False), f"the probe's end: {text[-2000:]}")
+def control(box, *names):
+    daemon = Control(box)
+    daemon.knows(*names)
+    yield daemon
+    daemon.signal(signal.SIGTERM)
+    equal(daemon.wait(), 0, f"the end of the daemon: {daemon.text[-2000:]}")
 
 
 # --- JSON Schema, as much of it as schemas.json uses -------------------------------------------------------------------
@@ -127,7 +125,7 @@ def fits(schemas, schema, value, where, whole=True):
 def trigger(box: Sandbox):
     box.file("night.yaml", DAG)
     box.file("fails.yaml", FAILS)
-    with control(box):
+    with control(box, "night", "fails"):
         done = box.stoker("trigger", "night", "-p", "who=Ada", "--follow", code=0)
         equal(done.out.splitlines(), ["night/1", "train | hello Ada, attempt 1", "train | no newline at the end",
                                       "train | hello Ada, attempt 2", "train | no newline at the end",
@@ -139,7 +137,7 @@ def trigger(box: Sandbox):
               else run["actor"], "control socket"), "the run")
         equal(box.stoker("trigger", "./fails.yaml", "--wait", code=1).out, "fails/1\n", "a file, whose run fails")
         equal(json.loads(box.stoker("trigger", "fails", "--json", code=0).out), {"run": "fails/2", "state": "queued"}, "JSON")
-        has(box.stoker("trigger", "nigth", code=3).err, "no DAG called nigth", "an unknown DAG")
+        has(box.stoker("trigger", "nigth", code=3).err, "did you mean 'night'?", "an unknown DAG")
         has(box.stoker("trigger", "night", "-p", "lr=7", code=2).err, "lr", "a wrong parameter")
         has(box.stoker("trigger", "night", "-p", "lr", code=2).err, "NAME=VALUE", "no assignment")
         has(box.stoker("trigger", "missing.yaml", code=2).err, "open missing.yaml", "no such file")
@@ -171,7 +169,7 @@ def described(box: Sandbox):
     box.file("night.yaml", DAG)
     box.file("broken.yaml", BAD)
     box.file("long.yaml", "name: long\nsteps:\n  wait: {run: 'echo started; while [ ! -e go ]; do sleep 0.05; done'}\n")
-    with control(box) as server:
+    with control(box, "night", "broken", "long") as server:
         box.stoker("trigger", "night", "--wait", code=0)
         box.stoker("trigger", "long", code=0)
         wait_for(lambda: any(a["state"] == "running" for a in server.get("/runs/long/1/tasks/wait")["attempts"]), "a step")
@@ -203,7 +201,7 @@ def described(box: Sandbox):
 def told(box: Sandbox):
     box.file("night.yaml", DAG)
     box.file("broken.yaml", BAD)
-    with control(box) as server:
+    with control(box, "night", "broken") as server:
         equal([(d["dag"], d["active"], d["latest"]) for d in server.get("/dags")["dags"]],
               [("broken", 0, []), ("night", 0, [])], "before any run")
         equal(server.get("/runs?dag=night"), {"runs": [], "next": None}, "a DAG that has not run")
@@ -243,16 +241,81 @@ def told(box: Sandbox):
         has(server.get("/runs/night/1/tasks/train/attempts/7/log", 404)["detail"], "no attempt 7", "no such attempt")
         has(server.get("/runs/night/1/tasks/tran", 404)["detail"], "did you mean train?", "no such task")
         check(server.get("/events?run=night/1&limit=1000")["events"], "events")
-        changed = server.ask("/api/v1/dags/night/pause", "POST")
-        equal((changed.status, changed.json), (200, {"dag": "night"}), "a change that the desk has")
-        equal(server.ask("/api/v1/dags/night/unpause", "POST").status, 400, "one that it has not")
+        equal(server.ask("/api/v1/dags/night/pause", "POST").json["paused"], True, "a pause")
+        night = server.get("/dags")["dags"][1]
+        check(night["paused"] and night["paused_by"] and night["paused_since"], f"paused: {night}")
+        equal(server.ask("/api/v1/dags/night/unpause", "POST").json["paused"], False, "its end")
+
+
+@story("every change answers as its description says, and stands in the audit trail with who asked for it")
+def changes(box: Sandbox):
+    box.file("night.yaml", DAG)
+    box.file("fails.yaml", FAILS)
+    box.file("long.yaml", "name: long\nsteps:\n  wait: {run: sleep 600}\n")
+    with control(box, "night", "fails", "long") as server:
+        document = server.get("/openapi.json")
+        schemas = document["components"]["schemas"]
+
+        def change(path, body=None, status=200, **values):
+            place = "/api/v1" + path
+            for name, value in values.items():
+                place = place.replace("{%s}" % name, value)
+            answer = server.ask(place, "POST", body if body is not None else {})
+            equal(answer.status, status, f"{place}: {answer.text[:300]}")
+            described = document["paths"]["/api/v1" + path]["post"]["responses"]["200"]["content"]["application/json"]
+            fits(schemas, described["schema"] if status == 200 else schemas["Problem"], answer.json, place)
+            return answer.json
+
+        run = change("/runs", {"dag": "long"})["run"]
+        equal(run, "long/1", "the run")
+        box.wait_running("long/1", "wait")
+        change("/runs/{dag}/{number}/cancel", {"now": True}, dag="long", number="1")
+        wait_for(lambda: server.get("/runs/long/1")["state"] == "canceled", "the cancel")
+        change("/runs/{dag}/{number}/cancel", {"now": True}, dag="long", number="7", status=404)
+        change("/runs", {"dag": "nothing"}, status=404)
+        change("/runs", {"dag": "night", "params": {"lr": "high"}}, status=400)
+        change("/runs", {"dag": "fails"})
+        box.wait_state("fails/1", "failed")
+        preview = change("/runs/{dag}/{number}/retry", {"dry_run": True}, dag="fails", number="1")
+        equal([(task["task"], task["does"]) for task in preview["tasks"]], [("a", "run")], "what a retry would do")
+        change("/runs/{dag}/{number}/retry", dag="fails", number="1")
+        wait_for(lambda: len(server.get("/runs/fails/1/tasks/a")["attempts"]) == 2, "the second attempt")
+        change("/workers/{worker}/drain", worker="local")
+        equal(server.get("/workers")["workers"][0]["state"], "draining", "the worker")
+        change("/workers/{worker}/undrain", worker="local")
+        change("/workers/{worker}/drain", worker="nothing", status=404)
+        change("/dags/{dag}/backfill", {"from": "2026-01-01", "to": "2026-01-02"}, dag="night")
+        change("/dags/{dag}/backfill", {"from": "2026-01-01", "to": "2026-01-02", "dry_run": True}, 400, dag="night")
+        change("/reload")
+        events = server.get("/events?limit=1000")["events"]
+        for kind in ("run.submitted", "run.cancel_requested", "run.retried", "worker.drained", "worker.undrained"):
+            check(any(event["kind"] == kind and event["origin"] == "control socket" for event in events), kind)
+
+
+@story("a live stream tells of a run as it goes on")
+def live(box: Sandbox):
+    box.file("night.yaml", DAG)
+    with control(box, "night") as server:
+        stream = UnixConnection(server.socket)
+        stream.request("GET", "/api/v1/stream?run=night/1")
+        response = stream.getresponse()
+        box.stoker("trigger", "night", code=0)
+        seen, ended = [], False
+        while not ended:
+            line = response.readline().decode()
+            if line.startswith("data: ") and line != "data: {}\n":
+                event = json.loads(line[6:])
+                seen.append(event)
+                ended = event.get("run") == "night/1" and event.get("state") == "succeeded" and "task" not in event
+        check(any(event.get("task") == "publish" for event in seen), f"its tasks are told of: {seen}")
+        stream.close()
 
 
 @story("samples say what is and what was, and are clean")
 def samples(box: Sandbox):
     box.file("night.yaml", DAG)
     box.file("fails.yaml", FAILS)
-    with control(box) as server:
+    with control(box, "night", "fails") as server:
         server.ask("/metrics")
         box.stoker("trigger", "night", "--wait", code=0)
         box.stoker("trigger", "fails", "--wait", code=1)
@@ -260,7 +323,7 @@ def samples(box: Sandbox):
         for line in ('stoker_runs_total{dag="night",state="succeeded"} 1', 'stoker_runs_total{dag="fails",state="failed"} 1',
                      'stoker_runs{state="queued"} 0', 'stoker_worker_up{worker="local"} 1', 'stoker_dag_valid{dag="night"} 1',
                      'stoker_last_success_timestamp_seconds{dag="night"} ', 'stoker_next_due_timestamp_seconds{dag="night"} ',
-                     'stoker_queue_wait_seconds_bucket{le="+Inf"} 0', "stoker_loop_passes_total 1"):
+                     'stoker_queue_wait_seconds_bucket{le="+Inf"} '):
             check("\n" + line in text, f"{line} in\n{text}")
         with contextlib.suppress(FileNotFoundError):
             clean = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False)
@@ -276,7 +339,7 @@ def tokens(box: Sandbox):
     has(box.stoker("token", "create", "--role", "owner", code=2).err, "no role 'owner'", "a wrong role")
     has(box.stoker("token", "create", "--role", "viewer", "--name", "ci", code=1).err, "already", "a name that is taken")
     box.file("night.yaml", DAG)
-    with control(box) as server:
+    with control(box, "night") as server:
         def pause(token):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10 * SLOW)
             connection.request("POST", "/api/v1/dags/night/pause", headers={"Authorization": f"Bearer {token}"})
@@ -292,7 +355,7 @@ def tokens(box: Sandbox):
         data = file.read()
     check(secret.encode() not in data, "the database does not hold the secret")
     kinds = [event["kind"] for event in box.json("events")["events"]]
-    equal(kinds, ["token.created", "token.created", "token.revoked"], "the audit trail")
+    equal(kinds, ["token.created", "token.created", "dag.paused", "token.revoked"], "the audit trail")
 
 
 if __name__ == "__main__":
