@@ -398,6 +398,36 @@ const struct parcel_entry *parcel_at(const struct parcel *parcel, uint64_t offse
 	return &parcel->entries[low - 1];
 }
 
+void parcel_entry_digest(const struct parcel *parcel, const char *name, char digest[DIGEST_HEX_BYTES])
+{
+	struct digest sum;
+	uint8_t bytes[DIGEST_BYTES];
+	char hex[DIGEST_HEX_BYTES], size[24];
+
+	if (parcel->count == 1 && parcel->files == 1 && strcmp(parcel->entries[0].path, name) == 0) {
+		digest_hex(parcel->entries[0].digest, digest);
+		return;
+	}
+	digest_init(&sum);
+	for (size_t i = 0; i < parcel->count; i++) {
+		const struct parcel_entry *entry = &parcel->entries[i];
+
+		if (entry->type == PARCEL_FOLDER)
+			continue;
+		hex[0] = '\0';
+		if (entry->type == PARCEL_FILE)
+			digest_hex(entry->digest, hex);
+		else
+			digest_add(&sum, entry->target, strlen(entry->target));
+		digest_add(&sum, entry->path, strlen(entry->path) + 1);
+		digest_add(&sum, size, (size_t)snprintf(size, sizeof size, "%" PRIu64, entry->bytes) + 1);
+		digest_add(&sum, hex, strlen(hex));
+		digest_add(&sum, "\n", 1);
+	}
+	digest_end(&sum, bytes);
+	digest_hex(bytes, digest);
+}
+
 void parcel_put_head(const struct parcel *parcel, uint8_t head[PARCEL_HEAD_BYTES])
 {
 	for (int i = 0; i < PARCEL_HEAD_BYTES; i++)

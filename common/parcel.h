@@ -79,6 +79,12 @@ const struct parcel_entry *parcel_find(const struct parcel *parcel, const char *
 /* The file that byte `offset` of the stream belongs to; NULL: the manifest, or behind the end. */
 const struct parcel_entry *parcel_at(const struct parcel *parcel, uint64_t offset);
 
+/*
+ * What executor/agent/entry.h calls the digest of the checkpoint `name`, of a parcel that holds nothing else:
+ * that of the file, or of the list of its files.
+ */
+void parcel_entry_digest(const struct parcel *parcel, const char *name, char digest[DIGEST_HEX_BYTES]);
+
 /* The length before the manifest, both ways; a length that is too large is ERR_LIMIT. */
 void parcel_put_head(const struct parcel *parcel, uint8_t head[PARCEL_HEAD_BYTES]);
 int parcel_get_head(const uint8_t head[PARCEL_HEAD_BYTES], size_t *manifest_bytes_out, struct err *err);

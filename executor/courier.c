@@ -298,7 +298,13 @@ void courier_on_down(struct courier *courier, const struct link *link)
 		if (waiter->to == link)
 			free_waiter(waiter);
 	}
-	intake_on_down(courier->intake, link, false);
+	intake_on_down(courier->intake, link);
+}
+
+void courier_on_gone(struct courier *courier, const struct link *link)
+{
+	courier_on_down(courier, link);
+	intake_on_gone(courier->intake, link);
 }
 
 /* --- life ----------------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ void courier_on_parcel(struct courier *courier, struct link *link, const struct 
 void courier_on_room(struct courier *courier, struct link *link);
 void courier_on_up(struct courier *courier, const struct link *link);
 void courier_on_down(struct courier *courier, const struct link *link);
+void courier_on_gone(struct courier *courier, const struct link *link); /* about to be freed */
 
 struct courier *courier_new(uv_loop_t *loop, courier_locate *locate, void *context);
 

@@ -40,6 +40,7 @@ struct incoming {
 	struct intake_order order;
 	enum incoming_state state;
 	bool canceled; /* while a thread has it */
+	bool orphaned; /* its link is gone: `order.from` points nowhere */
 	bool again;    /* it was not what it should be once */
 	char *part;
 	int64_t look_ms; /* not before: another process has the lock */
@@ -62,40 +63,6 @@ struct intake {
 	uv_timer_cb on_due; /* its callback, which sets it again */
 	bool stopping;
 };
-
-/*
- * What executor/agent/entry.h calls the digest of a checkpoint, from the manifest of a parcel that holds
- * nothing else: that of the file, or of the list of its files.
- */
-static void find_digest(const struct parcel *parcel, const char *name, char digest[DIGEST_HEX_BYTES])
-{
-	struct digest sum;
-	uint8_t bytes[DIGEST_BYTES];
-	char hex[DIGEST_HEX_BYTES], size[24];
-
-	if (parcel->count == 1 && parcel->files == 1 && strcmp(parcel->entries[0].path, name) == 0) {
-		digest_hex(parcel->entries[0].digest, digest);
-		return;
-	}
-	digest_init(&sum);
-	for (size_t i = 0; i < parcel->count; i++) {
-		const struct parcel_entry *entry = &parcel->entries[i];
-
-		if (entry->type == PARCEL_FOLDER)
-			continue;
-		hex[0] = '\0';
-		if (entry->type == PARCEL_FILE)
-			digest_hex(entry->digest, hex);
-		else
-			digest_add(&sum, entry->target, strlen(entry->target));
-		digest_add(&sum, entry->path, strlen(entry->path) + 1);
-		digest_add(&sum, size, (size_t)snprintf(size, sizeof size, "%" PRIu64, entry->bytes) + 1);
-		digest_add(&sum, hex, strlen(hex));
-		digest_add(&sum, "\n", 1);
-	}
-	digest_end(&sum, bytes);
-	digest_hex(bytes, digest);
-}
 
 static void look_in(struct intake *intake, uint64_t ms)
 {
@@ -142,7 +109,8 @@ static void end_incoming(struct incoming *incoming, const char *failure, bool tr
 	end.failure = failure;
 	end.transient = transient;
 	if (failure != NULL)
-		log_warn("parcel.not_fetched", TEXT("worker", link_name(incoming->order.from)),
+		log_warn("parcel.not_fetched",
+			 TEXT("worker", incoming->orphaned ? "" : link_name(incoming->order.from)),
 			 TEXT("digest", incoming->order.get.digest), TEXT("err", failure));
 	list_remove(&incoming->link); /* the one who hears of it may order it anew */
 	if (!incoming->canceled)
@@ -182,7 +150,7 @@ static int check_manifest(struct incoming *incoming, int fd, struct err *err)
 		return err->code;
 	memcpy(incoming->end.digest, parcel.digest, sizeof incoming->end.digest);
 	incoming->end.bytes = parcel.bytes;
-	find_digest(&parcel, get->name, digest);
+	parcel_entry_digest(&parcel, get->name, digest);
 	parcel_fini(&parcel);
 	if (!incoming->order.is_parcel && strcmp(digest, get->digest) != 0)
 		return err_set(err, ERR_CORRUPT, "%s is not what was recorded", get->name);
@@ -238,7 +206,7 @@ static void on_verified(uv_work_t *work, int status)
 		incoming->have = 0;
 		incoming->total = incoming->order.bytes;
 		incoming->state = INCOMING_WAITING;
-		if (incoming->again || incoming->canceled)
+		if (incoming->again || incoming->canceled || incoming->orphaned)
 			end_incoming(incoming, text, false);
 		else /* Once more, all of it: a former try may be to blame. */
 			incoming->again = true;
@@ -333,6 +301,23 @@ static size_t count_active(const struct intake *intake, const struct link *from)
 	return count;
 }
 
+/*
+ * Two that are the same to their worker (two tasks wrote the same bytes) come one after the other: what comes
+ * could not be told apart.
+ */
+static bool has_twin(const struct intake *intake, const struct incoming *incoming)
+{
+	list_each (at, &intake->incoming) {
+		const struct incoming *other = list_entry(at, struct incoming, link);
+
+		if (other != incoming && other->state == INCOMING_RECEIVING &&
+		    other->order.from == incoming->order.from &&
+		    strcmp(other->order.get.digest, incoming->order.get.digest) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_due(uv_timer_t *timer)
 {
 	struct intake *intake = timer->data;
@@ -343,7 +328,8 @@ static void on_due(uv_timer_t *timer)
 		struct link *from = incoming->order.from;
 
 		if (incoming->state != INCOMING_WAITING || incoming->look_ms > now_ms ||
-		    link_state(from) != LINK_READY || count_active(intake, from) >= AT_ONCE_MAX)
+		    link_state(from) != LINK_READY || count_active(intake, from) >= AT_ONCE_MAX ||
+		    has_twin(intake, incoming))
 			continue;
 		/* One at a time: whoever hears of its end may change the list. */
 		receive(incoming, now_ms);
@@ -474,18 +460,38 @@ void intake_on_up(struct intake *intake, const struct link *link)
 	look_in(intake, 0);
 }
 
-void intake_on_down(struct intake *intake, const struct link *link, bool forget)
+void intake_on_down(struct intake *intake, const struct link *link)
 {
 	list_each (at, &intake->incoming) {
 		struct incoming *incoming = list_entry(at, struct incoming, link);
 
-		if (incoming->order.from != link)
+		if (incoming->order.from != link || incoming->state != INCOMING_RECEIVING)
 			continue;
-		if (forget) {
-			cancel(incoming);
-		} else if (incoming->state == INCOMING_RECEIVING) {
-			incoming->state = INCOMING_WAITING;
-			close_part(incoming);
-		}
+		incoming->state = INCOMING_WAITING;
+		close_part(incoming);
 	}
+}
+
+/* One that a thread has is orphaned, and ends when the thread lets go of it. */
+static struct incoming *find_from(const struct intake *intake, const struct link *link)
+{
+	list_each (at, &intake->incoming) {
+		struct incoming *incoming = list_entry(at, struct incoming, link);
+
+		if (incoming->order.from != link || incoming->orphaned)
+			continue;
+		if (incoming->state != INCOMING_VERIFYING)
+			return incoming;
+		incoming->orphaned = true;
+	}
+	return NULL;
+}
+
+void intake_on_gone(struct intake *intake, const struct link *link)
+{
+	struct incoming *incoming;
+
+	/* One at a time: whoever hears of its end may change the list. */
+	while ((incoming = find_from(intake, link)) != NULL)
+		end_incoming(incoming, "its worker is gone", true);
 }

@@ -56,7 +56,10 @@ void intake_cancel(struct intake *intake, const char *path);
 bool intake_on_parcel(struct intake *intake, const struct link *link, const struct frame_parcel *parcel);
 void intake_on_up(struct intake *intake, const struct link *link);
 
-/* What came from there waits for it to be up again, or (`forget`) is canceled. */
-void intake_on_down(struct intake *intake, const struct link *link, bool forget);
+/* What came from there waits for it to be up again. */
+void intake_on_down(struct intake *intake, const struct link *link);
+
+/* The link is about to be freed: what came from there ends, for now. */
+void intake_on_gone(struct intake *intake, const struct link *link);
 
 #endif

@@ -47,6 +47,7 @@ struct attempt_row {
 	uint64_t log_dropped_bytes;
 	uint64_t journal_offset;  /* journal applied so far, in the same transaction as its effects */
 	const char *resumed_from; /* checkpoint's name; empty: from zero */
+	uint32_t began_seq;       /* the same in the ledger; 0: none, or not known */
 	const char *devices;      /* UUIDs, comma-separated */
 	const char *message;      /* for people */
 };

@@ -30,11 +30,19 @@ void ledger_add(struct ledger *ledger, const struct checkpoint_row *row)
 	ledger->rows[ledger->count++] = *row;
 }
 
+bool checkpoint_has_copy(const struct checkpoint_row *row)
+{
+	return row->copy != NULL && !row->copy_unfit && row->state != CHECKPOINT_QUARANTINED;
+}
+
 const struct checkpoint_row *ledger_newest(const struct ledger *ledger)
 {
-	for (size_t i = ledger->count; i > 0; i--)
-		if (ledger->rows[i - 1].state == CHECKPOINT_GOOD)
-			return &ledger->rows[i - 1];
+	for (size_t i = ledger->count; i > 0; i--) {
+		const struct checkpoint_row *row = &ledger->rows[i - 1];
+
+		if (row->state == CHECKPOINT_GOOD || checkpoint_has_copy(row))
+			return row;
+	}
 	return NULL;
 }
 
@@ -50,11 +58,58 @@ struct checkpoint_row *ledger_find(struct ledger *ledger, const char *worker, co
 	return NULL;
 }
 
-struct checkpoint_row *ledger_find_begin(struct ledger *ledger, const char *worker, const char *name)
+struct checkpoint_row *ledger_find_begin(struct ledger *ledger, const char *worker, const char *name,
+					 const char *digest)
 {
-	struct checkpoint_row *row = ledger_find(ledger, worker, name);
+	struct checkpoint_row *elsewhere = NULL;
 
-	return row != NULL ? row : ledger_find(ledger, NULL, name);
+	for (size_t i = ledger->count; i > 0; i--) {
+		struct checkpoint_row *row = &ledger->rows[i - 1];
+
+		if (strcmp(row->name, name) != 0 || (!is_on_disk(row) && row->copy == NULL) ||
+		    (digest[0] != '\0' && strcmp(row->digest, digest) != 0))
+			continue;
+		if (strcmp(row->worker, worker) == 0)
+			return row;
+		if (elsewhere == NULL)
+			elsewhere = row;
+	}
+	return elsewhere;
+}
+
+static bool is_brought_to(const struct checkpoint_row *row, const char *worker)
+{
+	return row->brought != NULL && strcmp(row->brought, worker) == 0;
+}
+
+struct checkpoint_row *ledger_find_brought(const struct ledger *ledger, const char *worker, const char *name)
+{
+	for (size_t i = ledger->count; i > 0; i--)
+		if (is_brought_to(&ledger->rows[i - 1], worker) &&
+		    strcmp(ledger->rows[i - 1].name, name) == 0)
+			return &ledger->rows[i - 1];
+	return NULL;
+}
+
+struct checkpoint_row *ledger_at(const struct ledger *ledger, uint32_t seq)
+{
+	for (size_t i = ledger->count; i > 0 && ledger->rows[i - 1].seq >= seq; i--)
+		if (ledger->rows[i - 1].seq == seq)
+			return &ledger->rows[i - 1];
+	return NULL;
+}
+
+const struct checkpoint_row *ledger_brought(const struct ledger *ledger, const char *worker)
+{
+	for (size_t i = ledger->count; i > 0; i--) {
+		const struct checkpoint_row *row = &ledger->rows[i - 1];
+
+		if (row->state == CHECKPOINT_GOOD && strcmp(row->worker, worker) == 0)
+			return NULL;
+		if (checkpoint_has_copy(row))
+			return row;
+	}
+	return NULL;
 }
 
 static const struct checkpoint_row *find_digest(const struct ledger *ledger, const char *digest)
@@ -99,7 +154,19 @@ struct checkpoint_row *ledger_record(struct ledger *ledger, const struct record_
 	return &ledger->rows[ledger->count++];
 }
 
-size_t ledger_candidates(const struct ledger *ledger, const char *worker, struct arena *arena,
+/* What is brought takes the place of what has its name there. */
+static bool is_candidate(const struct checkpoint_row *row, const char *worker,
+			 const struct checkpoint_row *brought)
+{
+	if (row == brought)
+		return true;
+	if (brought != NULL && strcmp(row->name, brought->name) == 0)
+		return false;
+	return (is_on_disk(row) && strcmp(row->worker, worker) == 0) || is_brought_to(row, worker);
+}
+
+size_t ledger_candidates(const struct ledger *ledger, const char *worker,
+			 const struct checkpoint_row *brought, struct arena *arena,
 			 struct spec_checkpoint **out)
 {
 	size_t count = 0;
@@ -108,7 +175,7 @@ size_t ledger_candidates(const struct ledger *ledger, const char *worker, struct
 	for (size_t i = ledger->count; i > 0; i--) {
 		const struct checkpoint_row *row = &ledger->rows[i - 1];
 
-		if (is_on_disk(row) && strcmp(row->worker, worker) == 0)
+		if (is_candidate(row, worker, brought))
 			(*out)[count++] = (struct spec_checkpoint){
 				.name = row->name,
 				.digest = row->digest,

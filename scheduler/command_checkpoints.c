@@ -1,8 +1,26 @@
+#include <string.h>
+
 #include "common/clock.h"
 #include "common/scope.h"
 #include "scheduler/command.h"
 #include "scheduler/listing.h"
 #include "scheduler/view.h"
+
+/* Where it lies: on its worker as long as it was not removed there, on another, and here. */
+static void add_places(struct table *table, const json_t *row)
+{
+	const char *brought = json_string_value(json_object_get(row, "brought"));
+	const char *state = listing_text(row, "state"), *worker = listing_text(row, "worker");
+	bool gone = strcmp(state, "removed") == 0 || strcmp(state, "replaced") == 0;
+
+	if (gone)
+		worker = brought == NULL ? "-" : brought;
+	if (!gone && brought != NULL)
+		table_printf(table, TERMINAL_PLAIN, "%s, %s", worker, brought);
+	else
+		table_text(table, TERMINAL_PLAIN, worker);
+	table_text(table, TERMINAL_PLAIN, json_is_null(json_object_get(row, "copy")) ? "-" : "here");
+}
 
 static void add_row(struct table *table, const json_t *row, int64_t now_wall_ms)
 {
@@ -17,6 +35,7 @@ static void add_row(struct table *table, const json_t *row, int64_t now_wall_ms)
 	listing_append_bytes(&size, listing_number(row, "bytes"));
 	table_text(table, TERMINAL_PLAIN, buf_text(&size));
 	table_printf(table, TERMINAL_PLAIN, "%lld", (long long)listing_number(row, "attempt"));
+	add_places(table, row);
 	listing_add_when(table, listing_time(row, "created"), now_wall_ms);
 	table_text(table, TERMINAL_PLAIN, listing_text(row, "message"));
 }
@@ -29,6 +48,8 @@ static void print_table(const json_t *answer)
 		{ "STEP", .right = true },
 		{ "SIZE", .right = true },
 		{ "ATTEMPT", .right = true },
+		{ "WORKER" },
+		{ "COPY" },
 		{ "WRITTEN" },
 		{ "NOTE" },
 	};
@@ -89,7 +110,8 @@ const struct command command_checkpoints = {
 	.summary = "the ledger of a task's checkpoints",
 	.help = "Lists every checkpoint that was recorded for the task, oldest first. The newest good one "
 		"is\n"
-		"where its next attempt resumes.\n"
+		"where its next attempt resumes. WORKER is where it lies; COPY says whether the scheduler has it\n"
+		"too (`copy: true`, or it was fetched to go on elsewhere).\n"
 		"\n"
 		"  good          complete and verified\n"
 		"  broken        its contents do not match what was recorded any more\n"

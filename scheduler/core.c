@@ -73,12 +73,16 @@ static void decide(struct core *core, struct actions *out)
 	if (core->unclaimed)
 		core_ask_for_claims(core, out);
 	core_end_leases(core, out);
+	core->look_ms = INT64_MAX;
 	for (size_t i = 0; i < core->runs_count; i++)
 		if (!core->runs[i]->ended)
 			core_wake_retrying(core, core->runs[i], out);
 	core_start_ready(core, out);
-	for (size_t i = 0; i < core->runs_count; i++)
+	for (size_t i = 0; i < core->runs_count; i++) {
+		if (!core->runs[i]->ended)
+			core_look_for_copies(core, core->runs[i], out);
 		core_finish_run(core, core->runs[i], out);
+	}
 }
 
 /* What an earlier scheduler granted is not known; it granted it before this one began. */
@@ -141,6 +145,9 @@ void core_step(struct core *core, const struct event *event, struct actions *out
 	case EVENT_RETRY:
 		core_on_retry(core, event, out);
 		break;
+	case EVENT_COPIED:
+		core_on_copied(core, event, out);
+		break;
 	case EVENT_DRAIN:
 		if (worker != NULL)
 			worker->draining = event->now;
@@ -153,6 +160,10 @@ int64_t core_next_wake_ms(const struct core *core)
 {
 	int64_t next_ms = core_next_lease_end_ms(core);
 
+	if (core->look_ms < next_ms)
+		next_ms = core->look_ms;
+	if (core_next_copy_ms(core) < next_ms)
+		next_ms = core_next_copy_ms(core);
 	for (size_t i = 0; i < core->workers_count; i++) {
 		int64_t until_ms = core->workers[i]->aside_until_ms;
 
@@ -179,6 +190,7 @@ struct core *core_new(uint64_t seed)
 	struct core *core = mem_zalloc(sizeof *core);
 
 	core->rng = rng_seeded(seed);
+	core->look_ms = INT64_MAX;
 	return core;
 }
 
@@ -218,14 +230,13 @@ void core_add_worker(struct core *core, const char *name)
 static void restore_progress(struct attempt *attempt)
 {
 	struct task *task = attempt->task;
-	const struct checkpoint_row *from = attempt->row.resumed_from[0] == '\0'
-						    ? NULL
-						    : ledger_find_begin(&task->ledger, attempt->row.worker,
-									attempt->row.resumed_from);
+	const struct checkpoint_row *from = ledger_at(&task->ledger, attempt->row.began_seq);
 
+	if (from == NULL && attempt->row.resumed_from[0] != '\0') /* stored by an older stoker */
+		from = ledger_find_begin(&task->ledger, attempt->row.worker, attempt->row.resumed_from, "");
 	if (from != NULL) {
 		attempt->began_step = from->at_step;
-		attempt->began_seq = from->seq;
+		attempt->row.began_seq = from->seq;
 	}
 	for (size_t i = 0; i < task->ledger.count; i++) {
 		const struct checkpoint_row *row = &task->ledger.rows[i];
@@ -246,6 +257,8 @@ static void restore_attempt(struct core *core, struct attempt *attempt)
 
 static void restore_task(struct core *core, struct run *run, struct task *task)
 {
+	if (!machine_ended(task_states, task->row.state))
+		core_want_copy(task);
 	if (machine_ended(task_states, task->row.state)) {
 		run->unfinished--;
 	} else if (task->row.state == TASK_READY) {

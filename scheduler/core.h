@@ -17,6 +17,10 @@
  * Who may start it elsewhere: an attempt that has a lease (`move_after`) is given up when its worker is down
  * and its lease has run out on both sides. Its end is `lost` then, whatever is heard of it later.
  *
+ * Who resumes where: a checkpoint lies on the worker of the attempt that wrote it. The scheduler may have a
+ * copy (core_copy.c): always of the newest with `copy: true`, else of the one that a task is to go on from
+ * elsewhere. An attempt on another worker is brought that copy before it starts, and no other way leads there.
+ *
  * Ownership: a struct core owns its runs and workers. Texts in actions live in the arena of their run or in
  * the arena
  *            of the actions; both outlive the batch: whoever takes a run back (core_take_run) frees it only when no batch is left that
@@ -63,6 +67,7 @@ enum event_kind {
 	EVENT_LEASE,       /* the worker asks for its leases, and is answered right after this */
 	EVENT_CANCEL,      /* somebody asks to cancel a run */
 	EVENT_RETRY,       /* somebody asks to run again what did not succeed, or from a step on */
+	EVENT_COPIED,      /* a checkpoint was fetched from its worker and verified, or could not be */
 	EVENT_DRAIN,       /* somebody wants a worker to start nothing new, or (now: false) no more */
 };
 
@@ -85,8 +90,8 @@ struct event {
 	enum event_kind kind;
 	int64_t now_ms;
 	int64_t wall_ms;
-	const char *worker;          /* all but TICK, CANCEL, RETRY */
-	struct attempt_id id;        /* PRESENT JOURNAL EXITED COLLECTED; id.run for INVENTORY CANCEL RETRY */
+	const char *worker;          /* all but TICK, CANCEL, RETRY, COPIED */
+	struct attempt_id id;        /* PRESENT JOURNAL EXITED COLLECTED; id.run for INVENTORY CANCEL RETRY, COPIED */
 	struct worker_facts facts;   /* WORKER_UP */
 	enum present_state present;  /* PRESENT */
 	bool refused;                /* INVENTORY */
@@ -105,6 +110,13 @@ struct event {
 		struct record_stopping stopping;
 	} record;
 	struct record_exit exit; /* EXITED */
+	struct {
+		uint32_t seq;       /* of the ledger of task id.task */
+		const char *digest; /* of the parcel */
+		uint64_t bytes;
+		const char *failure; /* NULL: it is there */
+		bool transient;      /* it may be had later */
+	} copied; /* COPIED */
 	int64_t asked_ms;        /* LEASE: when it asked, by the worker's own clock */
 	bool now;                /* CANCEL: without grace; DRAIN: on */
 	int from_step;           /* RETRY: that step and all behind it; -1: what did not succeed */
@@ -137,6 +149,9 @@ enum action_kind {
 	ORDER_ATTACH,
 	ORDER_FORGET,
 	ORDER_RELEASE,
+	ORDER_COPY,        /* fetch that checkpoint of the task from its worker; EVENT_COPIED follows */
+	ORDER_CANCEL_COPY, /* it is not wanted any more */
+	ORDER_DROP_COPY,   /* the file is not needed any more */
 	ORDER_RUN_ENDED, /* nothing of the run is left to do */
 };
 
@@ -179,6 +194,7 @@ struct action {
 			unsigned on; /* what the receiver wants of it: DAG_ON_* */
 		} notice;
 		uint64_t request;
+		uint32_t copy_seq; /* COPY CANCEL_COPY DROP_COPY: of the ledger of task id.task */
 		struct {
 			uint64_t epoch;   /* CLAIM RELEASE */
 			int64_t lease_ms; /* CLAIM: the shortest one in the run; 0: none */
@@ -227,7 +243,7 @@ struct attempt {
 	bool present;          /* the worker has it, as far as this connection told */
 	bool progressed;       /* left a checkpoint that counts as progress */
 	int64_t began_step;    /* training step it resumed from; -1 */
-	uint32_t began_seq;    /* ledger entry it resumed from; 0: none */
+	uint32_t brought_seq;  /* checkpoint that its worker is to be brought before it starts; 0: none */
 };
 
 struct task {
@@ -237,6 +253,9 @@ struct task {
 	struct attempt *live; /* the attempt that may run; NULL: none */
 	struct list link;     /* in a class's ready list, or in run->retrying */
 	struct ledger ledger;
+	struct list copy_link;  /* in run->copies */
+	uint32_t copying_seq;   /* checkpoint that is being fetched; 0: none */
+	int64_t copy_again_ms;  /* not before: the last try failed */
 	struct artifact_row left; /* by its last attempt that left something */
 	struct output *outputs;
 	size_t outputs_count;
@@ -279,6 +298,7 @@ struct run {
 	struct list bound;    /* ready tasks whose checkpoint lies on a worker: each is a case of its own */
 	struct list retrying; /* tasks */
 	struct list open;     /* attempts not collected */
+	struct list copies;   /* tasks with a checkpoint that may have to be fetched */
 	enum claim claims[CORE_WORKERS_MAX];
 	const char *refusal; /* why the claim was refused */
 	bool used[CORE_WORKERS_MAX]; /* attempts of it are or were there: its inventory is needed before the end */
@@ -347,6 +367,7 @@ struct core {
 	uint64_t ready_count; /* tasks that became ready so far: gives ready_seq */
 	bool unclaimed;       /* a claim may have to be asked for */
 	const struct notice_terms *notices; /* NULL: only who the DAGs themselves name is told */
+	int64_t look_ms;      /* when the patience with a worker that is away ends; INT64_MAX: none is waited for */
 	uint64_t late_messages; /* about attempts that had ended: refused and counted */
 };
 

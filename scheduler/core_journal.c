@@ -4,6 +4,34 @@
 
 #include "common/mem.h"
 
+static void forget_brought(struct attempt *attempt, const char *name, struct actions *out)
+{
+	struct checkpoint_row *row = ledger_find_brought(&attempt->task->ledger, attempt->row.worker, name);
+
+	if (row == NULL)
+		return;
+	row->brought = NULL;
+	core_save_checkpoint(row, out);
+}
+
+/* What was brought has taken the place of what had its name there. */
+static void replace_by(struct attempt *attempt, struct checkpoint_row *brought, struct actions *out)
+{
+	struct checkpoint_row *before;
+
+	if (strcmp(brought->worker, attempt->row.worker) == 0)
+		return;
+	before = ledger_find(&attempt->task->ledger, attempt->row.worker, brought->name);
+	if (before != NULL) {
+		before->state = CHECKPOINT_REPLACED;
+		before->message = "";
+		core_save_checkpoint(before, out);
+	}
+	forget_brought(attempt, brought->name, out);
+	brought->brought = attempt->row.worker;
+	core_save_checkpoint(brought, out);
+}
+
 static void on_started(struct core *core, struct attempt *attempt, const struct record_started *record,
 		       struct actions *out)
 {
@@ -16,11 +44,14 @@ static void on_started(struct core *core, struct attempt *attempt, const struct 
 	attempt->row.started_wall_ms = record->wall_ms;
 	attempt->row.resumed_from = arena_strdup(&task->run->arena, record->resumed_from);
 	from = record->resumed_from[0] == '\0' ? NULL : ledger_find_begin(&task->ledger, attempt->row.worker,
-							      record->resumed_from);
+							      record->resumed_from,
+							      record->resumed_digest);
 	if (from != NULL) {
 		attempt->began_step = from->at_step;
-		attempt->began_seq = from->seq;
+		attempt->row.began_seq = from->seq;
+		replace_by(attempt, from, out);
 	}
+	core_drop_older_copies(task, out);
 	if (task->row.state == TASK_STARTING)
 		core_move_task(core, task, TASK_RUNNING, REASON_NONE, "", out);
 	if (record->resumed_from[0] != '\0')
@@ -44,7 +75,7 @@ static bool is_progress(struct task *task, const struct attempt *attempt, const 
 		task->row.refound = 0;
 		return true;
 	}
-	if (row->at_step <= attempt->began_step || attempt->began_seq == 0)
+	if (row->at_step <= attempt->began_step || attempt->row.began_seq == 0)
 		return false;
 	return task->row.refound < LEDGER_REFOUND_MAX;
 }
@@ -57,11 +88,13 @@ static void on_checkpoint_complete(struct attempt *attempt, const struct record_
 	int64_t best_before = task->row.best_step;
 	bool contents_new;
 
+	forget_brought(attempt, record->name, out);
 	row = ledger_record(&task->ledger, record, task->run->row.id, task->row.step, attempt->row.id.number,
 			    attempt->row.worker, &task->run->arena, &replaced, &contents_new);
 	if (replaced != NULL)
 		core_save_checkpoint(replaced, out);
 	core_save_checkpoint(row, out);
+	core_want_copy(task);
 	if (is_progress(task, attempt, row, contents_new) && !attempt->progressed) {
 		attempt->progressed = true;
 		if (row->at_step >= 0 && row->at_step <= best_before)
@@ -76,6 +109,7 @@ static void on_checkpoint_gone(struct core *core, struct attempt *attempt,
 {
 	struct task *task = attempt->task;
 	struct checkpoint_row *row = ledger_find(&task->ledger, attempt->row.worker, record->name);
+	struct checkpoint_row *brought = ledger_at(&task->ledger, attempt->brought_seq);
 
 	if (row != NULL) {
 		row->state = record->event == CHECKPOINT_REMOVED ? CHECKPOINT_IS_REMOVED
@@ -83,6 +117,9 @@ static void on_checkpoint_gone(struct core *core, struct attempt *attempt,
 		row->message = arena_strdup(&task->run->arena, record->text);
 		core_save_checkpoint(row, out);
 	}
+	forget_brought(attempt, record->name, out);
+	if (record->event == CHECKPOINT_BROKEN && brought != NULL && strcmp(brought->name, record->name) == 0)
+		core_refuse_copy(core, task, brought, out);
 	if (record->event == CHECKPOINT_BROKEN)
 		core_tell_own(core, out, "checkpoint.broken", attempt->row.id,
 			      arena_printf(&out->arena, "%s passed over: %s", record->name, record->text));
@@ -203,15 +240,36 @@ void core_on_journal(struct core *core, const struct event *event, struct action
 	core_save_attempt(attempt, out);
 }
 
+/*
+ * It was to be brought a checkpoint and could not be started: should the copy be to blame, the next attempt
+ * goes without it. Should it not, that one fails for the same reason.
+ */
+static bool refuse_copy(struct core *core, struct attempt *attempt, const struct record_exit *exit,
+			struct actions *out)
+{
+	struct checkpoint_row *brought = ledger_at(&attempt->task->ledger, attempt->brought_seq);
+
+	if (exit->kind != EXIT_NOT_STARTED || exit->reason != REASON_NOT_STARTED || exit->transient ||
+	    brought == NULL)
+		return false;
+	core_refuse_copy(core, attempt->task, brought, out);
+	core_tell_own(core, out, "checkpoint.copy_refused", attempt->row.id,
+		      arena_printf(&out->arena, "the copy of %s: %s", brought->name, exit->text));
+	return true;
+}
+
 void core_on_exited(struct core *core, const struct event *event, struct actions *out)
 {
 	struct attempt *attempt = core_find_attempt(core, &event->id);
+	struct record_exit exit = event->exit;
 
 	if (attempt == NULL || attempt->exited) {
 		core->late_messages++;
 		return;
 	}
-	core_end_attempt(core, attempt, &event->exit, out);
+	if (refuse_copy(core, attempt, &exit, out))
+		exit.transient = true; /* it is tried again, with another one */
+	core_end_attempt(core, attempt, &exit, out);
 }
 
 void core_on_collected(struct core *core, const struct event *event, struct worker *worker,

@@ -27,6 +27,9 @@ void core_finish_run(struct core *core, struct run *run, struct actions *out)
 		to = RUN_CANCELED;
 	core_move_run(core, run, to, to == RUN_CANCELED ? REASON_CANCELED : REASON_NONE, out);
 	core_notify(core, run, out); /* before the event below: a recovery is told by the one before it */
+	core_cancel_copies(run, out);
+	for (size_t i = 0; to == RUN_SUCCEEDED && i < run->dag->steps_count; i++)
+		core_drop_copies(&run->tasks[i], out);
 	core_tell_own(core, out,
 		      to == RUN_SUCCEEDED ? "run.succeeded"
 		      : to == RUN_FAILED  ? "run.failed"
@@ -112,11 +115,12 @@ static void blame_checkpoint(struct core *core, const struct attempt *attempt, s
 	struct task *task = attempt->task;
 	struct checkpoint_row *row;
 
-	if (attempt->began_seq == 0 || attempt->progressed || attempt->began_seq > task->ledger.count)
+	row = ledger_at(&task->ledger, attempt->row.began_seq);
+	if (row == NULL || attempt->progressed)
 		return;
-	row = &task->ledger.rows[attempt->began_seq - 1];
 	row->deaths++;
-	if (row->state == CHECKPOINT_GOOD && row->deaths >= LEDGER_DEATHS_MAX) {
+	if ((row->state == CHECKPOINT_GOOD || row->copy != NULL) && row->state != CHECKPOINT_QUARANTINED &&
+	    row->deaths >= LEDGER_DEATHS_MAX) {
 		row->state = CHECKPOINT_QUARANTINED;
 		row->message = arena_printf(&task->run->arena,
 					    "%" PRIu32 " attempts resumed from it and died without"

@@ -1,12 +1,12 @@
 /*
  * core_parts.h - what the files of the core share with each other, and with nobody else
  *
- * core.c takes an event to the file that knows about it and decides what starts; core_moves.c makes moves and
- * notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_notice.c says who is
- * told of that; core_queue.c says what is next of all that is ready; core_start.c starts it; core_worker.c knows
- * claims and inventories; core_lease.c gives up what has moved out of reach; core_journal.c reads what
- * supervisors report; core_request.c does what people ask for. Together they are as
- * pure as core.h says.
+ * core.c takes an event to the file that knows about it and decides what starts; core_moves.c makes moves
+ * and notes what is to be stored and done; core_outcome.c ends attempts, tasks and runs; core_notice.c
+ * says who is told of that; core_queue.c says what is next of all that is ready; core_start.c starts it;
+ * core_worker.c knows claims and inventories; core_lease.c gives up what has moved out of reach;
+ * core_copy.c has checkpoints fetched; core_journal.c reads what supervisors report; core_request.c does
+ * what people ask for. Together they are as pure as core.h says.
  */
 #ifndef SCHEDULER_CORE_PARTS_H
 #define SCHEDULER_CORE_PARTS_H
@@ -57,7 +57,7 @@ void core_notify(const struct core *core, const struct run *run, struct actions 
 
 /* --- core_start.c --- */
 struct attempt *core_new_attempt(struct task *task, struct worker *worker);
-int core_order_start(struct core *core, const struct attempt *attempt, struct actions *out, struct err *err);
+int core_order_start(struct core *core, struct attempt *attempt, struct actions *out, struct err *err);
 void core_start_ready(struct core *core, struct actions *out);
 void core_wake_retrying(struct core *core, struct run *run, struct actions *out);
 
@@ -86,6 +86,16 @@ void core_on_lease(struct core *core, const struct event *event, struct worker *
 bool core_awaits_inventory(const struct core *core, const struct run *run, const struct worker *worker);
 void core_end_leases(struct core *core, struct actions *out);
 int64_t core_next_lease_end_ms(const struct core *core);
+
+/* --- core_copy.c --- */
+void core_want_copy(struct task *task); /* it may have a checkpoint to be fetched */
+void core_look_for_copies(struct core *core, struct run *run, struct actions *out);
+void core_on_copied(struct core *core, const struct event *event, struct actions *out);
+void core_drop_older_copies(struct task *task, struct actions *out);
+void core_refuse_copy(struct core *core, struct task *task, struct checkpoint_row *row, struct actions *out);
+void core_drop_copies(struct task *task, struct actions *out); /* all of them */
+void core_cancel_copies(struct run *run, struct actions *out); /* those under way */
+int64_t core_next_copy_ms(const struct core *core);
 
 /* --- core_journal.c --- */
 void core_on_journal(struct core *core, const struct event *event, struct actions *out);

@@ -104,6 +104,7 @@ static void task_reopen(struct task *task, struct actions *out)
 			task->ledger.rows[i].message = "the task was started anew";
 			core_save_checkpoint(&task->ledger.rows[i], out);
 		}
+		core_drop_copies(task, out);
 		task->row.first_attempt = task->row.attempts + 1;
 		task->row.best_step = -1;
 	}
@@ -118,6 +119,7 @@ static void task_reopen(struct task *task, struct actions *out)
 			(struct attempt_id){ .run = task->run->row.id, .task = task->row.step };
 	}
 	task->run->unfinished++;
+	core_want_copy(task);
 	core_save_task(task, out);
 }
 

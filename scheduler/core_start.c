@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "scheduler/launch.h"
+#include "scheduler/origin.h"
 #include "scheduler/placement.h"
 #include "scheduler/urgency.h"
 
@@ -20,11 +21,75 @@ struct attempt *core_new_attempt(struct task *task, struct worker *worker)
 	return attempt;
 }
 
-int core_order_start(struct core *core, const struct attempt *attempt, struct actions *out, struct err *err)
+static const struct checkpoint_row *find_brought(const struct attempt *attempt)
 {
+	const struct task *task = attempt->task;
+
+	if (task->step->checkpoint.resume == DAG_RESUME_NEVER)
+		return NULL;
+	return ledger_brought(&task->ledger, attempt->row.worker);
+}
+
+/* Good ones that lie where they cannot be had now, newer than what the attempt is to begin from. */
+static size_t count_out_of_reach(const struct attempt *attempt, uint32_t from_seq,
+				 const struct checkpoint_row **newest_out)
+{
+	const struct ledger *ledger = &attempt->task->ledger;
+	size_t count = 0;
+
+	for (size_t i = ledger->count; i > 0 && ledger->rows[i - 1].seq > from_seq; i--) {
+		const struct checkpoint_row *row = &ledger->rows[i - 1];
+
+		if (row->state != CHECKPOINT_GOOD || strcmp(row->worker, attempt->row.worker) == 0)
+			continue;
+		if (count++ == 0)
+			*newest_out = row;
+	}
+	return count;
+}
+
+static uint32_t newest_there(const struct ledger *ledger, const char *worker)
+{
+	for (size_t i = ledger->count; i > 0; i--)
+		if (ledger->rows[i - 1].state == CHECKPOINT_GOOD &&
+		    strcmp(ledger->rows[i - 1].worker, worker) == 0)
+			return ledger->rows[i - 1].seq;
+	return 0;
+}
+
+/* What it begins from, where that is not simply the newest one, which lies there. */
+static void tell_origin(struct core *core, const struct attempt *attempt, struct actions *out)
+{
+	const struct task *task = attempt->task;
+	const struct checkpoint_row *brought = ledger_at(&task->ledger, attempt->brought_seq), *newest = NULL;
+	uint32_t from_seq = brought != NULL ? brought->seq
+					    : newest_there(&task->ledger, attempt->row.worker);
+	const char *text = "";
+	size_t missed;
+
+	if (task->step->checkpoint.resume == DAG_RESUME_NEVER)
+		return;
+	if (brought != NULL)
+		text = arena_printf(&out->arena, "%s, copied from worker %s, is brought to worker %s",
+				    brought->name, brought->worker, attempt->row.worker);
+	missed = count_out_of_reach(attempt, from_seq, &newest);
+	if (missed > 0)
+		text = arena_printf(&out->arena, "%s%s%s on worker %s%s cannot be had", text,
+				    brought == NULL ? "" : "; ", newest->name, newest->worker,
+				    missed == 1 ? ""
+						: arena_printf(&out->arena, " and %zu older", missed - 1));
+	if (text[0] != '\0')
+		core_tell_own(core, out, brought != NULL ? "checkpoint.brought" : "checkpoint.out_of_reach",
+			      attempt->row.id, text);
+}
+
+int core_order_start(struct core *core, struct attempt *attempt, struct actions *out, struct err *err)
+{
+	const struct checkpoint_row *brought = find_brought(attempt);
 	struct spec spec;
 	struct action *action;
 
+	attempt->brought_seq = brought == NULL ? 0 : brought->seq;
 	if (launch_spec(attempt, &out->arena, &spec, err) < 0)
 		return err->code;
 	buf_clear(&core->scratch);
@@ -36,6 +101,7 @@ int core_order_start(struct core *core, const struct attempt *attempt, struct ac
 	action = core_order(out, ORDER_START, attempt->worker, &attempt->row.id);
 	action->start.frame = arena_memdup(&out->arena, core->scratch.data, core->scratch.bytes);
 	action->start.bytes = core->scratch.bytes;
+	tell_origin(core, attempt, out);
 	return 0;
 }
 
@@ -141,6 +207,17 @@ static void start_and_look(struct core *core, const struct candidate *candidate,
 		forget_full(core);
 }
 
+/* It may be its checkpoint that it waits for: to be fetched, or for the worker that has it. */
+static void heed_origin(struct core *core, struct task *task)
+{
+	struct origin origin = origin_of(core, task);
+
+	if (origin.way == ORIGIN_AFTER_COPY)
+		core_want_copy(task);
+	if (origin.until_ms < core->look_ms)
+		core->look_ms = origin.until_ms;
+}
+
 /* False when it has to wait, and with it all that ask for the same. */
 static bool try_to_start(struct core *core, const struct candidate *candidate, struct actions *out)
 {
@@ -163,6 +240,7 @@ static bool try_to_start(struct core *core, const struct candidate *candidate, s
 		refuse_impossible(core, task, out);
 		return true;
 	}
+	heed_origin(core, task);
 	if (core_waited_ms(core, task, candidate->class) >= URGENCY_RESERVE_MS)
 		placement_keep(core, task);
 	return false;

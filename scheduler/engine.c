@@ -21,7 +21,9 @@
 #include "executor/link.h"
 #include "executor/local.h"
 #include "executor/ssh.h"
+#include "scheduler/copies.h"
 #include "scheduler/driver.h"
+#include "scheduler/kept.h"
 #include "scheduler/launch.h"
 #include "scheduler/leftover.h"
 #include "scheduler/paths.h"
@@ -68,6 +70,8 @@ struct engine {
 	size_t workers_room;
 	struct courier *courier;
 	struct leftovers *leftovers;
+	struct copies *copies;
+	struct kept kept;
 	struct deploy deploy; /* the agents at hand, where there is a worker to put one on */
 	bool deploy_found;
 	char scheduler[128];
@@ -171,6 +175,7 @@ static void on_up(void *context, struct link *link, const struct frame_welcome *
 	};
 
 	courier_on_up(engine->courier, link);
+	copies_on_up(engine->copies, link);
 	find_worker(engine, link_name(link))->failures = 0;
 	if (find_worker(engine, link_name(link))->told) {
 		find_worker(engine, link_name(link))->told = false;
@@ -187,6 +192,7 @@ static void on_down(void *context, struct link *link, const char *why)
 
 	courier_on_down(engine->courier, link);
 	leftovers_drop_link(engine->leftovers, link);
+	copies_on_down(engine->copies, link);
 	if (engine->stopping)
 		return;
 	log_warn("worker.disconnected", TEXT("worker", link_name(link)), TEXT("err", why));
@@ -358,7 +364,8 @@ static void on_parcel(void *context, struct link *link, const struct frame_parce
 {
 	struct engine *engine = context;
 
-	courier_on_parcel(engine->courier, link, parcel);
+	if (!copies_on_parcel(engine->copies, link, parcel))
+		courier_on_parcel(engine->courier, link, parcel);
 }
 
 static void on_room(void *context, struct link *link)
@@ -420,6 +427,11 @@ static const struct link_handler link_handler = {
 	.log_path = log_path,
 };
 
+static void on_copied(void *context, struct event *event)
+{
+	handle(context, event);
+}
+
 /* --- where parcels are ---------------------------------------------------------------------------------- */
 
 /* What a step left: fetched before, or still with the worker that it ran on. */
@@ -451,6 +463,17 @@ static bool locate_artifacts(struct engine *engine, const struct frame_want *wan
 	return launch_workdir(run, task->step, arena, &out->get.path, NULL) == 0;
 }
 
+static bool locate_checkpoint(struct engine *engine, const struct frame_want *want, struct arena *arena,
+			      struct courier_place *out)
+{
+	const struct run *run = core_find_run(engine->core, want->id.run);
+
+	out->path = run == NULL || want->task >= run->dag->steps_count
+			    ? NULL
+			    : copies_find(engine->copies, run, want->task, want->digest, arena);
+	return out->path != NULL;
+}
+
 static bool locate(void *context, const struct frame_want *want, struct arena *arena,
 		   struct courier_place *out)
 {
@@ -458,6 +481,8 @@ static bool locate(void *context, const struct frame_want *want, struct arena *a
 
 	if (want->kind == PROVISION_ARTIFACTS)
 		return locate_artifacts(engine, want, arena, out);
+	if (want->kind == PROVISION_CHECKPOINT)
+		return locate_checkpoint(engine, want, arena, out);
 	out->path = arena_printf(arena, "%s/%s", paths_parcels(arena, engine->store->home), want->digest);
 	return want->kind == PROVISION_SOURCE;
 }
@@ -597,6 +622,13 @@ static void on_written(void *context, const struct err *err)
 		give_up(engine, err);
 }
 
+/* What runs that have failed left here is kept within limits. */
+static void tidy_kept(struct engine *engine)
+{
+	if (kept_prepare(&engine->kept, engine->settings->fetched_max_bytes))
+		writer_add(engine->writer, &engine->kept.job);
+}
+
 static void end_run(struct engine *engine, uint64_t id)
 {
 	const struct run *run = core_find_run(engine->core, id);
@@ -606,7 +638,25 @@ static void end_run(struct engine *engine, uint64_t id)
 		 TEXT("state", run_states[run->row.state].name));
 	if (run->row.state == RUN_SUCCEEDED)
 		remove_fetched(engine, run);
+	else
+		tidy_kept(engine);
+	copies_end_run(engine->copies, run);
 	engine->handler->on_ended(engine->context, run);
+}
+
+static void carry_out_copy(struct engine *engine, const struct action *order)
+{
+	struct engine_worker *worker = order->worker == NULL ? NULL : find_worker(engine, order->worker);
+	const struct run *run = core_find_run(engine->core, order->id.run);
+
+	if (run == NULL)
+		return; /* let go of meanwhile */
+	if (order->kind == ORDER_COPY && worker != NULL)
+		copies_begin(engine->copies, run, &order->id, order->copy_seq, worker->link);
+	else if (order->kind == ORDER_CANCEL_COPY)
+		copies_cancel(engine->copies, run, &order->id, order->copy_seq);
+	else if (order->kind == ORDER_DROP_COPY)
+		copies_drop(engine->copies, run, &order->id, order->copy_seq);
 }
 
 /* One for a worker without a link (no longer configured) waits until it is configured again. */
@@ -617,6 +667,8 @@ static void carry_out(void *context, const struct action *order)
 
 	if (order->kind == ORDER_RUN_ENDED)
 		end_run(engine, order->id.run);
+	if (order->kind == ORDER_COPY || order->kind == ORDER_CANCEL_COPY || order->kind == ORDER_DROP_COPY)
+		carry_out_copy(engine, order);
 	if (worker == NULL)
 		return;
 	switch (order->kind) {
@@ -943,6 +995,7 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 	set_pools(engine, settings);
 	engine->courier = courier_new(loop, locate, engine);
 	engine->leftovers = leftovers_new(engine->side);
+	engine->copies = copies_new(loop, store->home, on_copied, engine);
 	driver_init(&engine->driver, engine->core, &driver_ends, engine);
 	engine->writer = writer_start(loop, store, on_written, engine);
 	uv_timer_init(loop, &engine->wake);
@@ -971,7 +1024,8 @@ static void start_links(struct engine *engine)
 /* The worker is as good as unreachable for this moment. */
 static void cut_off(struct engine *engine, struct engine_worker *worker, const char *why)
 {
-	courier_on_down(engine->courier, worker->link);
+	courier_on_gone(engine->courier, worker->link);
+	copies_on_gone(engine->copies, worker->link);
 	handle(engine, &(struct event){ .kind = EVENT_WORKER_DOWN,
 					.worker = link_name(worker->link),
 					.text = why,
@@ -1047,6 +1101,7 @@ int engine_add_run(struct engine *engine, uint64_t id, const struct run **run_ou
 
 	if (store_load_run(engine->side, id, &run, err) < 0)
 		return err->code;
+	copies_check(engine->copies, run);
 	core_add_run(engine->core, run);
 	*run_out = run;
 	return 0;
@@ -1122,6 +1177,7 @@ void engine_start(struct engine *engine)
 	uv_timer_start(&engine->again, on_retry_due, 1000, 1000);
 	on_requests_due(&engine->requests); /* before anything starts: a worker may be drained */
 	engine_kick(engine);
+	tidy_kept(engine);
 }
 
 void engine_stop(struct engine *engine)
@@ -1135,6 +1191,7 @@ void engine_stop(struct engine *engine)
 	uv_close((uv_handle_t *)&engine->again, NULL);
 	tell_waits(engine, &(struct err){ .code = ERR_BUSY, .text = "stoker is being stopped" });
 	courier_stop(engine->courier);
+	copies_stop(engine->copies);
 	for (size_t i = 0; i < engine->workers_count; i++)
 		link_close(engine->workers[i].link, NULL, NULL);
 	writer_stop(engine->writer);
@@ -1145,6 +1202,7 @@ void engine_free(struct engine *engine)
 {
 	courier_free(engine->courier);
 	leftovers_free(engine->leftovers);
+	copies_free(engine->copies);
 	driver_fini(&engine->driver);
 	free_dropped(engine, true);
 	core_free(engine->core);

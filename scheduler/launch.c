@@ -239,6 +239,46 @@ int launch_workdir(const struct run *run, const struct dag_step *step, struct ar
 	return 0;
 }
 
+/* As a parcel spells it: "./out//x/" is out/x. */
+static const char *clean_path(const char *path, struct arena *arena)
+{
+	char *clean = arena_strdup(arena, path);
+	size_t n = 0;
+
+	for (const char *at = path; *at != '\0';) {
+		size_t part = strcspn(at, "/");
+
+		if (part > 0 && !(part == 1 && at[0] == '.')) {
+			if (n > 0)
+				clean[n++] = '/';
+			memmove(clean + n, at, part);
+			n += part;
+		}
+		at += part + (at[part] == '/');
+	}
+	clean[n] = '\0';
+	return n == 0 ? "." : clean;
+}
+
+int launch_checkpoints(const struct run *run, const struct dag_step *step, struct arena *arena,
+		       const char **out, struct err *err)
+{
+	struct scope scope = { .run = run, .arena = arena };
+	const char *dir, *workdir;
+
+	*out = "";
+	if (step->checkpoint.dir == NULL)
+		return 0;
+	if (expand(step->checkpoint.dir, PARAM_IN_WORD, &scope, &dir, err) < 0)
+		return err_wrap(err, "checkpoint.dir");
+	if (launch_workdir(run, step, arena, &workdir, err) < 0)
+		return err->code;
+	*out = join(workdir, dir, arena);
+	if ((*out)[0] != '/')
+		*out = clean_path(*out, arena);
+	return 0;
+}
+
 /* --- what is to be in place ----------------------------------------------------------------------------- */
 
 /* Every step that `last` follows from, each after what it needs itself; a chain may be long. */
@@ -336,7 +376,7 @@ static int add_artifacts(const struct task *task, struct arena *arena, struct sp
 static int add_provisions(const struct task *task, struct arena *arena, struct spec *out, struct err *err)
 {
 	const struct run *run = task->run;
-	size_t room = 2 + (run->leaves_artifacts ? run->dag->steps_count : 0);
+	size_t room = 3 + (run->leaves_artifacts ? run->dag->steps_count : 0);
 
 	out->provisions = arena_alloc(arena, room * sizeof *out->provisions);
 	if (has_source(run))
@@ -350,25 +390,25 @@ static int add_provisions(const struct task *task, struct arena *arena, struct s
 	return add_artifacts(task, arena, out, err);
 }
 
-/* As a parcel spells it: "./out//x/" is out/x. */
-static const char *clean_path(const char *path, struct arena *arena)
+/* The last of all: what a step before it left may lie in the same folder. */
+static int add_checkpoint(const struct task *task, const struct checkpoint_row *brought, struct arena *arena,
+			  struct spec *out, struct err *err)
 {
-	char *clean = arena_strdup(arena, path);
-	size_t n = 0;
+	struct spec_provision *provision = &out->provisions[out->provisions_count];
 
-	for (const char *at = path; *at != '\0';) {
-		size_t part = strcspn(at, "/");
-
-		if (part > 0 && !(part == 1 && at[0] == '.')) {
-			if (n > 0)
-				clean[n++] = '/';
-			memmove(clean + n, at, part);
-			n += part;
-		}
-		at += part + (at[part] == '/');
-	}
-	clean[n] = '\0';
-	return n == 0 ? "." : clean;
+	if (brought == NULL)
+		return 0;
+	*provision = (struct spec_provision){
+		.kind = PROVISION_CHECKPOINT,
+		.digest = brought->copy,
+		.bytes = brought->copy_bytes,
+		.task = task->row.step,
+		.name = brought->name,
+	};
+	if (launch_checkpoints(task->run, task->step, arena, &provision->path, err) < 0)
+		return err->code;
+	out->provisions_count++;
+	return 0;
 }
 
 static void build_artifacts(const struct dag_step *step, struct arena *arena, struct spec *out)
@@ -382,6 +422,7 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 {
 	const struct task *task = attempt->task;
 	const struct dag_step *step = task->step;
+	const struct checkpoint_row *brought = ledger_at(&task->ledger, attempt->brought_seq);
 	struct scope scope = { .run = task->run, .arena = arena };
 
 	*out = (struct spec){
@@ -410,10 +451,11 @@ int launch_spec(const struct attempt *attempt, struct arena *arena, struct spec 
 	if (build_command(step, &scope, out, err) < 0 || build_env(attempt, &scope, out, err) < 0)
 		return err->code;
 	split_devices(attempt->row.devices, arena, out);
-	if (add_provisions(task, arena, out, err) < 0)
+	if (add_provisions(task, arena, out, err) < 0 ||
+	    add_checkpoint(task, brought, arena, out, err) < 0)
 		return err->code;
 	build_artifacts(step, arena, out);
-	out->candidates_count = ledger_candidates(&task->ledger, attempt->row.worker, arena,
+	out->candidates_count = ledger_candidates(&task->ledger, attempt->row.worker, brought, arena,
 						  &out->candidates);
 	return 0;
 }

@@ -123,6 +123,15 @@ libscheduler_a_SOURCES += \
 	scheduler/view_why.c \
 	scheduler/view_workers.c \
 	scheduler/why.c scheduler/why.h
+# --- copies of checkpoints ---
+libscheduler_a_SOURCES += \
+	scheduler/copies.c scheduler/copies.h \
+	scheduler/core_copy.c \
+	scheduler/kept.c scheduler/kept.h \
+	scheduler/origin.c scheduler/origin.h \
+	scheduler/settings_kept.c scheduler/settings_kept.h \
+	scheduler/why_origin.c scheduler/why_origin.h
+EXTRA_DIST += scheduler/statements_kept.def
 # --- limits: pools, the order over all runs, who holds what ---
 libscheduler_a_SOURCES += \
 	scheduler/command_pools.c \

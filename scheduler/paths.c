@@ -22,6 +22,17 @@ const char *paths_fetched(struct arena *arena, const char *home, const char *dig
 	return arena_printf(arena, "%s/parcels/fetched/%s", home, digest);
 }
 
+const char *paths_copies(struct arena *arena, const char *home, const char *dag, uint64_t number)
+{
+	return arena_printf(arena, "%s/checkpoints/%s/%" PRIu64, home, dag, number);
+}
+
+const char *paths_copy(struct arena *arena, const char *home, const char *dag, uint64_t number,
+		       const char *task, uint32_t seq)
+{
+	return arena_printf(arena, "%s/checkpoints/%s/%" PRIu64 "/%s.%" PRIu32, home, dag, number, task, seq);
+}
+
 const char *paths_log(struct arena *arena, const char *home, const char *dag, uint64_t number,
 		      const char *task, uint32_t attempt)
 {

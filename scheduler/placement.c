@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "scheduler/core_parts.h"
+#include "scheduler/origin.h"
 
 enum { UNCOLLECTED_MAX = 256 };
 
@@ -115,7 +116,7 @@ static bool has_room(struct worker *worker, const struct task *task)
 	       leaves_enough(&free, want, &worker->kept_for->step->resources);
 }
 
-static bool starts_things(const struct core *core, const struct worker *worker)
+bool placement_starts_things(const struct core *core, const struct worker *worker)
 {
 	return !worker->draining && !worker->retired && worker->aside_until_ms <= core->now_ms;
 }
@@ -151,33 +152,10 @@ bool placement_is_eligible(const struct worker *worker, const struct run *run, c
 	return !worker->terms.remote || placement_has_folder(run->dag, step);
 }
 
-/*
- * The worker whose disk has the task's newest good checkpoint, when the task has to go there: not when that
- * one is being emptied or gone, nor when it has been away for longer than the step is willing to wait.
- */
-static const struct worker *must_go_to(const struct core *core, const struct task *task)
-{
-	const struct checkpoint_row *row = ledger_newest(&task->ledger);
-	const struct dag_step *step = task->step;
-	struct worker *worker;
-	int64_t down_ms;
-
-	if (row == NULL || step->checkpoint.resume == DAG_RESUME_NEVER)
-		return NULL;
-	worker = core_find_worker(core, row->worker);
-	if (worker == NULL || !worker->configured || !starts_things(core, worker) ||
-	    !placement_is_eligible(worker, task->run, step))
-		return NULL;
-	down_ms = worker->down_ms > core->began_ms ? worker->down_ms : core->began_ms;
-	if (!worker->up && step->move_after_ms > 0 && core->now_ms - down_ms >= step->move_after_ms)
-		return NULL;
-	return worker;
-}
-
 /* It could be started there now, were there room. */
 static bool is_usable(const struct core *core, const struct worker *worker, const struct task *task)
 {
-	return worker->up && task->run->claims[worker->index] == CLAIM_HELD && starts_things(core, worker) &&
+	return worker->up && task->run->claims[worker->index] == CLAIM_HELD && placement_starts_things(core, worker) &&
 	       placement_is_eligible(worker, task->run, task->step);
 }
 
@@ -188,7 +166,7 @@ static bool could_hold(const struct worker *worker, const struct dag_step *step)
 
 struct worker *placement_choose(const struct core *core, const struct task *task)
 {
-	const struct worker *only = must_go_to(core, task);
+	const struct origin origin = origin_of(core, task);
 	struct worker *best = NULL;
 	size_t best_live = 0;
 
@@ -196,7 +174,7 @@ struct worker *placement_choose(const struct core *core, const struct task *task
 		struct worker *worker = core->workers[i];
 		size_t live;
 
-		if ((only != NULL && worker != only) || !is_usable(core, worker, task) ||
+		if (!origin_allows(&origin, worker) || !is_usable(core, worker, task) ||
 		    !has_room(worker, task))
 			continue;
 		if (task->step->worker == NULL && !worker->terms.remote)
@@ -218,7 +196,7 @@ bool placement_all_full(const struct core *core)
 		const struct worker *worker = core->workers[i];
 		size_t slots = (size_t)worker->terms.slots;
 
-		if (!worker->up || !starts_things(core, worker))
+		if (!worker->up || !placement_starts_things(core, worker))
 			continue;
 		if (slots == 0 || count_live(worker, slots) < slots)
 			return false;
@@ -229,13 +207,13 @@ bool placement_all_full(const struct core *core)
 
 void placement_keep(struct core *core, struct task *task)
 {
-	const struct worker *only = must_go_to(core, task);
+	const struct origin origin = origin_of(core, task);
 	struct worker *best = NULL;
 
 	for (size_t i = 0; i < core->workers_count && (best == NULL || best != task->kept); i++) {
 		struct worker *worker = core->workers[i];
 
-		if ((only != NULL && worker != only) || worker->kept_for != NULL ||
+		if (!origin_allows(&origin, worker) || worker->kept_for != NULL ||
 		    !is_usable(core, worker, task) || !could_hold(worker, task->step))
 			continue;
 		if (best == NULL || worker == task->kept ||

@@ -15,8 +15,8 @@
 #include "scheduler/core.h"
 
 /*
- * A worker that can take the task now, or NULL. A task with a good checkpoint goes to the worker that has it,
- * and waits for that one; a step that names no worker prefers this machine; else the one with the least to do.
+ * A worker that can take the task now, or NULL. A task with a good checkpoint goes where origin.h says; a step
+ * that names no worker prefers this machine; else the one with the least to do.
  */
 struct worker *placement_choose(const struct core *core, const struct task *task);
 
@@ -34,6 +34,9 @@ bool placement_possible(const struct core *core, const struct run *run, const st
 
 /* True when `step` of `run` may run on `worker`, whether there is room or not. */
 bool placement_is_eligible(const struct worker *worker, const struct run *run, const struct dag_step *step);
+
+/* True when anything is started there: it is not being emptied, set aside or gone from the settings. */
+bool placement_starts_things(const struct core *core, const struct worker *worker);
 
 /* True when some worker is called or labelled so. */
 bool placement_is_named(const struct core *core, const char *name);

@@ -63,6 +63,7 @@ struct run *run_new(struct dag *dag, const struct run_row *row)
 	list_init(&run->bound);
 	list_init(&run->retrying);
 	list_init(&run->open);
+	list_init(&run->copies);
 	classify(run);
 	for (size_t i = 0; i < dag->steps_count; i++) {
 		int64_t lease_ms = dag->steps[i].move_after_ms;
@@ -79,6 +80,7 @@ struct run *run_new(struct dag *dag, const struct run_row *row)
 		task->unmet = task->step->needs_count;
 		task->not_before_ms = task->ready_ms = -1;
 		list_init(&task->link);
+		list_init(&task->copy_link);
 		task->row = (struct task_row){
 			.run = row->id,
 			.step = (uint32_t)i,

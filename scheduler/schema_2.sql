@@ -176,3 +176,12 @@ CREATE TABLE removed_run (
 	removed_ms INTEGER NOT NULL,
 	UNIQUE (dag, number)
 ) STRICT;
+
+-- The same checkpoint with the scheduler, in checkpoints/: the digest of that parcel; '' when there is none.
+ALTER TABLE checkpoint ADD COLUMN copy TEXT NOT NULL DEFAULT '';
+ALTER TABLE checkpoint ADD COLUMN copy_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE checkpoint ADD COLUMN brought TEXT NOT NULL DEFAULT ''; -- the worker it was brought to, and lies on too
+CREATE INDEX checkpoint_copy ON checkpoint (run) WHERE copy <> '';
+
+-- The seq of the checkpoint it resumed from, which may have been brought from another worker; 0: none.
+ALTER TABLE attempt ADD COLUMN began_seq INTEGER NOT NULL DEFAULT 0;

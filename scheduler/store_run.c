@@ -304,6 +304,7 @@ static int load_live_attempts(struct store *store, struct run *run, struct err *
 		row.journal_offset = (uint64_t)sqlite3_column_int64(stmt, 12);
 		row.resumed_from = store_column_text(stmt, 13, &run->arena);
 		row.devices = store_column_text(stmt, 14, &run->arena);
+		row.began_seq = (uint32_t)sqlite3_column_int64(stmt, 15);
 		if (row.id.task >= run->dag->steps_count || run->tasks[row.id.task].live != NULL) {
 			sqlite3_reset(stmt);
 			return err_set(err, ERR_CORRUPT,
@@ -346,8 +347,13 @@ static int load_checkpoints(struct store *store, struct run *run, struct err *er
 			.created_wall_ms = sqlite3_column_int64(stmt, 10),
 			.message = store_column_text(stmt, 11, &run->arena),
 			.worker = store_column_text(stmt, 12, &run->arena),
+			.copy_bytes = (uint64_t)sqlite3_column_int64(stmt, 14),
 		};
 
+		if (sqlite3_column_bytes(stmt, 13) > 0)
+			row.copy = store_column_text(stmt, 13, &run->arena);
+		if (sqlite3_column_bytes(stmt, 15) > 0)
+			row.brought = store_column_text(stmt, 15, &run->arena);
 		if (row.step < run->dag->steps_count)
 			ledger_add(&run->tasks[row.step].ledger, &row);
 	}

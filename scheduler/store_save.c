@@ -67,6 +67,7 @@ static int save_attempt(struct store *store, const struct attempt_row *row, stru
 	store_bind_text(stmt, 20, row->resumed_from);
 	store_bind_text(stmt, 21, row->devices);
 	store_bind_text(stmt, 22, row->message);
+	sqlite3_bind_int64(stmt, 23, row->began_seq);
 	return store_step_done(store, stmt, "save an attempt", err);
 }
 
@@ -87,6 +88,9 @@ static int save_checkpoint(struct store *store, const struct checkpoint_row *row
 	sqlite3_bind_int64(stmt, 11, row->deaths);
 	sqlite3_bind_int64(stmt, 12, row->created_wall_ms);
 	store_bind_text(stmt, 13, row->message);
+	store_bind_text(stmt, 14, row->copy);
+	sqlite3_bind_int64(stmt, 15, (int64_t)row->copy_bytes);
+	store_bind_text(stmt, 16, row->brought);
 	return store_step_done(store, stmt, "save a checkpoint", err);
 }
 

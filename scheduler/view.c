@@ -481,7 +481,24 @@ int view_task(struct store *store, uint64_t run, uint32_t step, json_t **out, st
 	return rc;
 }
 
-static json_t *checkpoint_object(sqlite3_stmt *stmt)
+/* The file's name is of paths.h: `of` has the names of run and task. */
+static json_t *copy_object(const struct store *store, sqlite3_stmt *stmt, const json_t *of)
+{
+	json_t *copy;
+
+	if (view_text(stmt, 13)[0] == '\0')
+		return json_null();
+	copy = json_object();
+	json_object_set_new(copy, "path",
+			    json_sprintf("%s/checkpoints/%s/%s.%d", store->home == NULL ? "" : store->home,
+					 json_string_value(json_object_get(of, "run")),
+					 json_string_value(json_object_get(of, "task")),
+					 sqlite3_column_int(stmt, 0)));
+	view_set_number(copy, "bytes", sqlite3_column_int64(stmt, 14));
+	return copy;
+}
+
+static json_t *checkpoint_object(const struct store *store, sqlite3_stmt *stmt, const json_t *of)
 {
 	json_t *checkpoint = json_object();
 	int64_t at_step = sqlite3_column_int64(stmt, 2);
@@ -497,6 +514,10 @@ static json_t *checkpoint_object(sqlite3_stmt *stmt)
 	view_set_number(checkpoint, "deaths", sqlite3_column_int64(stmt, 8));
 	view_set_time(checkpoint, "created", sqlite3_column_int64(stmt, 9));
 	view_set_text(checkpoint, "message", view_text(stmt, 10));
+	view_set_text(checkpoint, "worker", view_text(stmt, 11));
+	json_object_set_new(checkpoint, "brought",
+			    view_text(stmt, 12)[0] == '\0' ? json_null() : view_string(view_text(stmt, 12)));
+	json_object_set_new(checkpoint, "copy", copy_object(store, stmt, of));
 	return checkpoint;
 }
 
@@ -515,7 +536,7 @@ int view_checkpoints(struct store *store, uint64_t run, uint32_t step, int limit
 	sqlite3_bind_int64(stmt, 2, step);
 	sqlite3_bind_int(stmt, 3, clamp_limit(limit));
 	while ((rc = view_next(store, stmt, err)) == 1)
-		json_array_append_new(list, checkpoint_object(stmt));
+		json_array_append_new(list, checkpoint_object(store, stmt, answer));
 	if (rc == 0)
 		*out = take(answer);
 	return rc;

@@ -75,8 +75,9 @@ int view_task(struct store *store, uint64_t run, uint32_t step, json_t **out, st
 
 /*
  * {"run":..., "task":..., "checkpoints":[{"seq":1, "name":"epoch-0001.npz", "step":1 or null, "bytes":...,
- *  "digest":..., "format":"file", "attempt":1, "state":"good", "deaths":0, "created":..., "message":""}]}, in the
- * order in which they were recorded.
+ *  "digest":..., "format":"file", "attempt":1, "state":"good", "deaths":0, "created":..., "message":"",
+ *  "worker":"gpu1", "brought":"gpu2" or null, "copy":{"path":..., "bytes":...} or null}]}, in the order in which
+ * they were recorded. `worker` is where it was written, `brought` where it was brought to.
  */
 int view_checkpoints(struct store *store, uint64_t run, uint32_t step, int limit, json_t **out,
 		     struct err *err);

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/moment.h"
+#include "scheduler/why_origin.h"
 #include "scheduler/why_parts.h"
 
 static const char *finish(struct buf *text, struct arena *arena)
@@ -302,7 +303,7 @@ static void append_running(const struct why *why, const struct task *task, struc
 		buf_printf(out, "%s is being started", task->step->name);
 		append_since(out, why, live->row.intended_wall_ms);
 		append_attempt(task, out);
-		if (!append_files(why, task, out))
+		if (!append_files(why, task, out) && !why_origin_starting(task, out))
 			buf_append_text(out, "; it has given no sign of life yet");
 	} else {
 		buf_printf(out, "%s is running", task->step->name);

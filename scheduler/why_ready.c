@@ -10,6 +10,7 @@
 #include "common/scope.h"
 #include "scheduler/moment.h"
 #include "scheduler/urgency.h"
+#include "scheduler/why_origin.h"
 
 void why_names_add(struct why_names *names, const char *format, ...)
 {
@@ -477,7 +478,11 @@ void why_append_ready(const struct why *why, const struct task *task, struct buf
 	}
 	if (append_full_run(why->run, out))
 		return;
-	if (!append_full_pool(why, &mine, out) && !append_workers(why, &mine, out))
-		buf_append_text(out, "; it waits for a worker to be connected, or for its turn");
+	if (!append_full_pool(why, &mine, out)) {
+		if (why_origin_ready(why, task, out))
+			return; /* nobody goes before it where its checkpoint is */
+		if (!append_workers(why, &mine, out))
+			buf_append_text(out, "; it waits for a worker to be connected, or for its turn");
+	}
 	append_those_before(why, &mine, out);
 }

@@ -6,6 +6,7 @@ include tests/unit/dag.mk
 include tests/unit/executor.mk
 include tests/unit/agent.mk
 include tests/unit/scheduler.mk
+include tests/unit/copies.mk
 include tests/unit/view.mk
 include tests/unit/web.mk
 include tests/unit/daemon.mk

@@ -11,6 +11,7 @@
 
 #include "common/scope.h"
 #include "executor/agent/files.h"
+#include "executor/agent/root.h"
 #include "executor/agent/rundir.h"
 
 enum { PATH_BYTES = RUNDIR_PATH_BYTES + 128 };
@@ -69,23 +70,65 @@ static int replace(char path[PATH_BYTES], const void *bytes, size_t n, struct er
 	return 0;
 }
 
-int held_put_manifest(struct held held, const char *digest, const struct parcel *parcel, struct err *err)
+int held_put_manifest(struct held held, const char *name, const struct parcel *parcel, struct err *err)
 {
 	char path[PATH_BYTES];
 
-	name_file(path, held, "manifests", digest);
+	name_file(path, held, "manifests", name);
 	return replace(path, parcel->manifest, parcel->manifest_bytes, err);
 }
 
-int held_get_manifest(struct held held, const char *digest, struct parcel *out, struct err *err)
+int held_get_manifest(struct held held, const char *name, struct parcel *out, struct err *err)
 {
 	autobuf struct buf manifest = { 0 };
 	char path[PATH_BYTES];
 
-	name_file(path, held, "manifests", digest);
+	name_file(path, held, "manifests", name);
 	if (files_read(AT_FDCWD, path, PARCEL_MANIFEST_BYTES_MAX, &manifest) < 0)
 		return err_errno(err, "read %s", path);
 	return parcel_parse(manifest.data, manifest.bytes, out, err) < 0 ? err_wrap(err, "%s", path) : 0;
+}
+
+void held_name_checkpoint(uint64_t task, const char *name, const char *digest, char out[HELD_NAME_BYTES])
+{
+	struct digest sum;
+	uint8_t bytes[DIGEST_BYTES];
+	char hex[DIGEST_HEX_BYTES];
+
+	digest_init(&sum);
+	digest_add(&sum, name, strlen(name) + 1);
+	digest_add(&sum, digest, strlen(digest));
+	digest_end(&sum, bytes);
+	digest_hex(bytes, hex);
+	snprintf(out, HELD_NAME_BYTES, "c%" PRIu64 "-%.32s", task, hex);
+}
+
+char *held_links(struct held held, const char *name, struct arena *arena)
+{
+	char path[PATH_BYTES];
+
+	name_file(path, held, "links", name);
+	return arena_strdup(arena, path);
+}
+
+void held_drop_others(struct held held, uint64_t task, const char *name, struct arena *arena)
+{
+	static const char *const folders[] = { "manifests", "links" };
+	char *prefix = arena_printf(arena, "c%" PRIu64 "-", task);
+
+	for (size_t i = 0; i < COUNT_OF(folders); i++) {
+		char path[PATH_BYTES], **names;
+		size_t count;
+
+		name_file(path, held, folders[i], "");
+		count = root_list(arena, path, prefix, &names);
+		for (size_t k = 0; k < count; k++) {
+			if (strcmp(names[k], name) == 0)
+				continue;
+			name_file(path, held, folders[i], names[k]);
+			files_remove(AT_FDCWD, path);
+		}
+	}
 }
 
 int held_lock(struct held held, enum provision_kind kind, uint64_t task, struct err *err)
@@ -103,12 +146,12 @@ int held_lock(struct held held, enum provision_kind kind, uint64_t task, struct 
 	return take_fd(fd);
 }
 
-int held_mark(struct held held, enum provision_kind kind, uint64_t task, const char *digest, struct err *err)
+int held_mark(struct held held, enum provision_kind kind, uint64_t task, const char *mark, struct err *err)
 {
 	char path[PATH_BYTES];
 
 	name_mark(path, held, kind, task);
-	return replace(path, digest, strlen(digest), err);
+	return replace(path, mark, strlen(mark), err);
 }
 
 void held_unmark(struct held held, enum provision_kind kind, uint64_t task)
@@ -119,12 +162,12 @@ void held_unmark(struct held held, enum provision_kind kind, uint64_t task)
 	unlink(path);
 }
 
-bool held_is_marked(struct held held, enum provision_kind kind, uint64_t task, const char *digest)
+bool held_is_marked(struct held held, enum provision_kind kind, uint64_t task, const char *mark)
 {
-	autobuf struct buf mark = { 0 };
+	autobuf struct buf found = { 0 };
 	char path[PATH_BYTES];
 
 	name_mark(path, held, kind, task);
-	return files_read(AT_FDCWD, path, DIGEST_HEX_BYTES, &mark) == 0 &&
-	       strcmp(buf_text(&mark), digest) == 0;
+	return files_read(AT_FDCWD, path, HELD_MARK_BYTES, &found) == 0 &&
+	       strcmp(buf_text(&found), mark) == 0;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,13 +96,27 @@ static char *find_folder(const struct install *install, struct arena *arena)
 		       : held_folder(held_of(install), what->path, arena);
 }
 
-/* That it was brought is not enough for a checkpoint: `keep` may have removed it since. */
+/*
+ * That it was brought is not enough for a checkpoint: `keep` may have removed it since, or the program written
+ * over it. So its mark tells how its files looked.
+ */
+static void name_checkpoint_mark(const struct install *install, int dir, char mark[HELD_MARK_BYTES])
+{
+	snprintf(mark, HELD_MARK_BYTES, "%s %016" PRIx64, install->what.digest,
+		 entry_sign(dir, install->what.name).hash);
+}
+
 static bool checkpoint_is_there(const struct install *install)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	const struct spec_provision *what = &install->what;
 	autoclose int dir = open(find_folder(install, &arena), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char mark[HELD_MARK_BYTES];
 
-	return dir >= 0 && entry_sign(dir, install->what.name).hash != 0;
+	if (dir < 0 || entry_sign(dir, what->name).hash == 0)
+		return false;
+	name_checkpoint_mark(install, dir, mark);
+	return held_is_marked(held_of(install), what->kind, what->task, mark);
 }
 
 bool install_is_there(const struct install *install)
@@ -113,8 +128,9 @@ bool install_is_there(const struct install *install)
 		name_work(path, install);
 		return access(path, F_OK) == 0;
 	}
-	return held_is_marked(held_of(install), what->kind, what->task, what->digest) &&
-	       (what->kind != PROVISION_CHECKPOINT || checkpoint_is_there(install));
+	if (what->kind == PROVISION_CHECKPOINT)
+		return checkpoint_is_there(install);
+	return held_is_marked(held_of(install), what->kind, what->task, what->digest);
 }
 
 /* --- parcels that are kept ------------------------------------------------------------------------------ */
@@ -264,6 +280,17 @@ static int place_tops(int from, int to, const struct parcel *parcel, struct err 
 	return 0;
 }
 
+static int mark_placed(const struct install *install, int dir, struct err *err)
+{
+	const struct spec_provision *what = &install->what;
+	char mark[HELD_MARK_BYTES];
+
+	snprintf(mark, sizeof mark, "%s", what->digest);
+	if (what->kind == PROVISION_CHECKPOINT)
+		name_checkpoint_mark(install, dir, mark);
+	return held_mark(held_of(install), what->kind, what->task, mark, err);
+}
+
 /* Artifacts and checkpoints: unpacked beside where they go, and marked when all of them are there. */
 static int install_files(const struct install *install, bool *damaged_out, struct err *err)
 {
@@ -297,7 +324,7 @@ static int install_files(const struct install *install, bool *damaged_out, struc
 		rc = place_files(from, to, &parcel, err);
 	files_remove(AT_FDCWD, making);
 	if (rc == 0)
-		rc = held_mark(held_of(install), what->kind, what->task, what->digest, err);
+		rc = mark_placed(install, to, err);
 	parcel_fini(&parcel);
 	return rc;
 }

@@ -31,6 +31,7 @@ struct offer {
 	struct frame_get get; /* as it was asked for first; its texts are in `arena` */
 	struct helper helper; /* makes the manifest */
 	bool open;	      /* it can be read */
+	char name[HELD_NAME_BYTES]; /* of a checkpoint's manifest and links */
 	struct parcel parcel;
 	struct pack_reader reader;
 	int dir;
@@ -43,6 +44,7 @@ struct making {
 	struct held held;
 	const struct frame_get *get;
 	const char *folder;
+	const char *name; /* of manifest and links */
 };
 
 int offer_set_init(struct offer_set *set, struct outbox *out)
@@ -104,11 +106,53 @@ static struct offer *find_offer(const struct offer_set *set, const char *digest)
 
 /* --- the manifest of a checkpoint ----------------------------------------------------------------------- */
 
-/* In the helper. The digest that was recorded is looked at by whoever asked; it is not ours to judge. */
+static int link_files(int from, int to, const char *base, const struct entry_files *files, struct arena *arena)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		const char *path = files->items[i].path;
+		char *parent = arena_printf(arena, "%s/%s", base, path);
+
+		*strrchr(parent, '/') = '\0';
+		if (files_make_folders(parent) < 0 || linkat(from, path, to, path, 0) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Where its files are linked; -1 where that cannot be (another file system): they are read where they lie. */
+static int link_aside(const struct making *making, int from, const struct entry_files *files,
+		      struct arena *arena)
+{
+	const char *base = held_links(making->held, making->name, arena);
+	autoclose int to = -1;
+
+	held_drop_others(making->held, making->get->task, making->name, arena);
+	files_remove(AT_FDCWD, base);
+	if (files_make_folders(base) < 0)
+		return -1;
+	to = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (to >= 0 && link_files(from, to, base, files, arena) == 0)
+		return take_fd(to);
+	files_remove(AT_FDCWD, base);
+	return -1;
+}
+
+static int check_recorded(const struct making *making, const struct parcel *parcel, struct err *err)
+{
+	char digest[DIGEST_HEX_BYTES];
+
+	parcel_entry_digest(parcel, making->get->name, digest);
+	if (strcmp(digest, making->get->digest) == 0)
+		return 0;
+	return err_set(err, ERR_CORRUPT, "%s: is not what was recorded any more", making->get->name);
+}
+
+/* In the helper. */
 static int make_manifest(const struct making *making, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	autoclose int dir = open(making->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autoclose int links = -1;
 	struct entry_files files;
 	struct parcel parcel;
 	struct pack pack;
@@ -118,7 +162,8 @@ static int make_manifest(const struct making *making, struct err *err)
 		return err_errno(err, "open %s", making->folder);
 	if (entry_list(dir, making->get->name, &arena, &files, err) < 0)
 		return err_wrap(err, "%s", making->get->name);
-	pack_init(&pack, dir);
+	links = link_aside(making, dir, &files, &arena);
+	pack_init(&pack, links < 0 ? dir : links);
 	rc = files.is_folder ? pack_add(&pack, making->get->name, false, err) : 0;
 	for (size_t i = 0; rc == 0 && !files.is_folder && i < files.count; i++)
 		rc = pack_add(&pack, files.items[i].path, false, err);
@@ -127,7 +172,11 @@ static int make_manifest(const struct making *making, struct err *err)
 	pack_fini(&pack);
 	if (rc < 0)
 		return rc;
-	rc = held_put_manifest(making->held, making->get->digest, &parcel, err);
+	rc = check_recorded(making, &parcel, err);
+	if (rc == 0)
+		rc = held_put_manifest(making->held, making->name, &parcel, err);
+	else
+		files_remove(AT_FDCWD, held_links(making->held, making->name, &arena));
 	parcel_fini(&parcel);
 	return rc;
 }
@@ -145,7 +194,7 @@ static void make_work(void *context, int out)
 
 static int start_making(struct offer_set *set, struct offer *offer, struct err *err)
 {
-	struct making making = { .held = offer->held, .get = &offer->get };
+	struct making making = { .held = offer->held, .get = &offer->get, .name = offer->name };
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = offer };
 
 	making.folder = held_checkpoints(offer->held, offer->get.task, offer->get.path, &offer->arena);
@@ -165,10 +214,13 @@ static int open_parcel(struct offer *offer, struct err *err)
 	const char *folder = is_checkpoint ? held_checkpoints(offer->held, offer->get.task, offer->get.path,
 							      &offer->arena)
 					   : held_folder(offer->held, offer->get.path, &offer->arena);
+	const char *links = held_links(offer->held, offer->name, &offer->arena);
 
-	if (held_get_manifest(offer->held, offer->get.digest, &offer->parcel, err) < 0)
+	if (held_get_manifest(offer->held, is_checkpoint ? offer->name : offer->get.digest, &offer->parcel,
+			      err) < 0)
 		return err->code;
-	offer->dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	offer->dir = open(is_checkpoint && access(links, F_OK) == 0 ? links : folder,
+			  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (offer->dir < 0) {
 		parcel_fini(&offer->parcel);
 		return err_errno(err, "open %s", folder);
@@ -199,6 +251,7 @@ static struct offer *add_offer(struct offer_set *set, const struct frame_get *ge
 	offer->get.path = arena_strdup(&offer->arena, get->path);
 	offer->get.name = arena_strdup(&offer->arena, get->name);
 	offer->held = (struct held){ set->home, get->run };
+	held_name_checkpoint(get->task, get->name, get->digest, offer->name);
 	offer->dir = -1;
 	helper_init(&offer->helper);
 	list_append(&set->offers, &offer->link);

@@ -4,6 +4,9 @@
  *   FRAME_GET --> the manifest: kept since the step ended (artifacts), or made by a helper (a checkpoint)
  *             --> FRAME_PARCEL_BACK*, as the window allows and the bulk lane has room, several in turns
  *
+ * The files of a checkpoint are linked aside first (held.h), so that one that is written over by a rename, or
+ * removed by `keep`, while it is under way can still be read to its end.
+ *
  * The scheduler verifies what it gets. What cannot be had is said, with the reason; what changed its size is
  * noticed here already.
  *

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """stoker-agent by itself: what a step leaves for others, and how it and checkpoints travel."""
 
+import hashlib
 import os
+import shutil
 
 from agentclient import Parcel, tell, wait_for
 
@@ -171,6 +173,14 @@ def checkpoint(agent, files, run=1, task=1):
             file.write(data)
 
 
+def digest_of(files):
+    """What a checkpoint of these files is recorded by."""
+    if len(files) == 1:
+        return hashlib.sha256(*files.values()).hexdigest()
+    return hashlib.sha256(b"".join(b"%s\0%d\0%s\n" % (path.encode(), len(data), hashlib.sha256(data).hexdigest().encode())
+                                   for path, data in sorted(files.items()))).hexdigest()
+
+
 def checkpoints_can_be_fetched_and_brought(world):
     agent = world.agent()
     agent.claim(1)
@@ -179,12 +189,28 @@ def checkpoints_can_be_fetched_and_brought(world):
     checkpoint(agent, {"step-1.npz": b"one", **folder, "ckpt-3.index": b"i", "ckpt-3.data-00000-of-00001": b"d"})
     options = {"kind": "checkpoint", "path": ""}
     one, two = Parcel({"step-1.npz": b"one"}), Parcel(folder)
-    assert agent.fetch("1" * 64, name="step-1.npz", **options) == one.stream
-    assert agent.fetch("2" * 64, name="step-2", **options) == two.stream
-    group = Parcel({"ckpt-3.index": b"i", "ckpt-3.data-00000-of-00001": b"d"})
-    assert agent.fetch("3" * 64, name="ckpt-3", **options) == group.stream
+    assert agent.fetch(digest_of({"step-1.npz": b"one"}), name="step-1.npz", **options) == one.stream
+    assert agent.fetch(digest_of(folder), name="step-2", **options) == two.stream
+    group = {"ckpt-3.index": b"i", "ckpt-3.data-00000-of-00001": b"d"}
+    assert agent.fetch(digest_of(group), name="ckpt-3", **options) == Parcel(group).stream
+    assert agent.fetch("3" * 64, name="step-2", **options)[0] == "step-2: is not what was recorded any more"
     assert agent.fetch("4" * 64, name="step-9", **options)[0] == "step-9: is gone"
     assert "no name" in agent.fetch("5" * 64, name="../x", **options)[0]
+    # The same bytes under another name, and one that is gone while it is asked for.
+    checkpoint(agent, {"step-5.npz": b"one"})
+    assert agent.fetch(digest_of({"": b"one"}), name="step-5.npz", **options) == Parcel({"step-5.npz": b"one"}).stream
+    big = {"step-6/%d" % i: os.urandom(1 << 20) for i in range(9)}
+    checkpoint(agent, big)
+    agent.fetch_max[digest_of(big)] = 1 << 20
+    agent.total = None
+    agent.get(digest_of(big), 0, name="step-6", **options)
+    agent.until(lambda: len(agent.fetched[digest_of(big)]) > 0, "the beginning")
+    shutil.rmtree(os.path.join(agent.checkpoints_of(1, 1), "step-6"))
+    checkpoint(agent, {"step-6": b"another"})
+    del agent.fetch_max[digest_of(big)]
+    agent.get(digest_of(big), len(agent.fetched[digest_of(big)]), begin=False, name="step-6", **options)
+    agent.until(lambda: len(agent.fetched[digest_of(big)]) == len(Parcel(big).stream), "all of it")
+    assert bytes(agent.fetched[digest_of(big)]) == Parcel(big).stream
     # To another task, over what lies there under that name.
     checkpoint(agent, {"step-2/old": b"old"}, task=2)
     agent.run((1, 3, 1), "cp -r '%s' $STOKER_CHECKPOINT_DIR/step-2" %
@@ -200,7 +226,9 @@ def checkpoints_can_be_fetched_and_brought(world):
     sent = agent.served
     assert agent.run((1, 2, 3), "rm -r $STOKER_RESUME_FROM", **spec).resumed_from == "step-2"
     assert agent.served == sent
-    assert agent.run((1, 2, 4), "exit 0", **spec).resumed_from == "step-2", "brought again"
+    step = agent.run((1, 2, 4), "echo more >$STOKER_RESUME_FROM/sub/b", **spec)
+    assert step.resumed_from == "step-2", "brought again"
+    assert agent.run((1, 2, 5), "exit 0", **spec).resumed_from == "step-2", "and in place of what was written over it"
     # To a folder of the program's own.
     own = world.path("own")
     spec["provisions"] = [("checkpoint", two, {"task": 4, "path": own, "name": "step-2"})]

@@ -7,17 +7,27 @@ from lab import NO_NAMESPACES, SHARED, Lab
 from lib import QUICK, Sandbox, Skip, check, equal, main, story, wait_for
 
 LEASE = 4 if QUICK else 20  # seconds
-# Notes a sign of life about each 20 ms; asked to stop, it takes a moment, as one that saves its state does.
+# Notes a sign of life about each 20 ms; asked to stop, it takes a moment, as one that saves its state does. Every now and
+# then it saves how far it has come, and goes on from there.
 STEP = """\
 #!/bin/sh
 me=$(hostname)
 life=$1/life
 trap 'stopping=yes' TERM
+came=0
+if [ -n "$STOKER_RESUME_FROM" ]; then came=$(cat "$STOKER_RESUME_FROM"); fi
+echo "$STOKER_ATTEMPT $came" >>$1/began
 for i in $(seq 100000); do
     echo "$(date +%s%N) $me $STOKER_ATTEMPT" >>$life
+    came=$((came + 1))
+    if [ $((came % 25)) = 0 ]; then
+        echo $came >$STOKER_CHECKPOINT_DIR/step-$came.tmp
+        mv $STOKER_CHECKPOINT_DIR/step-$came.tmp $STOKER_CHECKPOINT_DIR/step-$came
+    fi
     test -e $1/go && exit 0
     if [ -n "$stopping" ]; then
         echo asked to stop
+        touch $1/stopping
         for k in 1 2 3 4 5 6 7 8 9 10; do echo "$(date +%s%N) $me $STOKER_ATTEMPT" >>$life; sleep 0.05; done
         exit 3
     fi
@@ -42,6 +52,7 @@ steps:
     worker: gpu
     move_after: {LEASE}s
     grace: 2s
+    checkpoint: {{copy: true}}
     retry: {{backoff: 0s}}
     run: [/bin/sh, step.sh, {SHARED}]
 """)
@@ -60,6 +71,20 @@ steps:
         """The host on which that attempt gave its first sign of life."""
         wait_for(lambda: any(sign[2] == number for sign in self.signs()), f"attempt {number} to live", timeout)
         return next(sign[1] for sign in self.signs() if sign[2] == number)
+
+    def copied(self):
+        """How far the copy is that the scheduler has; 0: there is none."""
+        rows = self.box.json("checkpoints", "m/1", "train")["checkpoints"]
+        return max([row["step"] for row in rows if row["copy"]], default=0)
+
+    def began(self, number):
+        with open(os.path.join(self.lab.shared, "began"), encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if int(line.split()[0]) == number)
+
+    def ended(self, number):
+        """Whether nothing of that attempt lives any more, as its host sees it."""
+        host = next(sign[1] for sign in self.signs() if sign[2] == number)
+        return not [p for p in self.lab[host].processes() if "step.sh" in " ".join(p.words)]
 
     def finish(self):
         open(os.path.join(self.lab.shared, "go"), "w", encoding="ascii").close()
@@ -82,9 +107,12 @@ steps:
 def moves(box: Sandbox):
     mover = Mover(box)
     first = mover.runs_as(1)
+    wait_for(lambda: mover.copied() >= 50, "the second checkpoint to be copied")
     mover.lab[first].cut()
+    copied = mover.copied()
     second = mover.runs_as(2)
     check(first != second, f"it went elsewhere: {first}, {second}")
+    check(mover.began(2) == mover.copied() >= copied, f"from the copy of {copied}: {mover.began(2)}")
     spans = mover.check_apart()
     check(spans[2][0] - spans[1][0] > LEASE * 10**9, "not before its lease had run out")
     mover.lab[first].restore()
@@ -148,6 +176,31 @@ def left_behind(box: Sandbox):
     check(after.startswith(before) and after.endswith(b"asked to stop\n"), f"the log was continued: {before} {after}")
     equal([(a["state"], a["reason"]) for a in box.attempts("m/1", "train")],
           [("lost", "worker_lost"), ("succeeded", "exit")], "attempts")
+
+
+def comes_back(box, has_come):
+    """The link is cut, and back at the moment that `has_come` tells."""
+    mover = Mover(box)
+    first = mover.runs_as(1)
+    wait_for(lambda: mover.copied() >= 25, "a checkpoint to be copied")
+    mover.lab[first].cut()
+    wait_for(lambda: has_come(mover), "the moment", LEASE + 60)
+    mover.lab[first].restore()
+    mover.runs_as(2)
+    mover.finish()
+    check(box.attempts("m/1", "train")[0]["reason"] in ("lease_expired", "worker_lost"), "why the first one ended")
+    check(mover.began(2) >= 25, f"the second went on: {mover.began(2)}")
+    wait_for(lambda: not mover.lab.processes(), "nothing is left anywhere", 60)
+
+
+@story("the link is back while the old attempt is stopping: the new one begins after its end, and from a checkpoint")
+def back_while_stopping(box: Sandbox):
+    comes_back(box, lambda mover: os.path.exists(os.path.join(mover.lab.shared, "stopping")))
+
+
+@story("the link is back when the old attempt has stopped and is not given up yet: the new one goes on from a checkpoint")
+def back_when_stopped(box: Sandbox):
+    comes_back(box, lambda mover: mover.ended(1))
 
 
 @story("nobody drives the run: its step stops when the lease has run out, and the next driver starts it once more")

@@ -35,6 +35,7 @@ enum {
 	EVENTS_MAX = 400000,
 	WALL_BASE = 1000000000,
 	ATTEMPTS_MAX = 1024,
+	CHECKPOINTS_MAX = 1024,
 };
 
 /* What is known of a run beside the core. */
@@ -50,6 +51,7 @@ struct sim_run {
 	bool passed_over[WORLD_WORKERS]; /* out of reach when the run ended */
 	int pool_of[STEPS_MAX];          /* -1: none */
 	struct dag_resources wants[STEPS_MAX];
+	int64_t copied_at[STEPS_MAX][CHECKPOINTS_MAX]; /* when the scheduler heard of it; 0: never */
 
 	/* what is known to be on disk */
 	enum attempt_state stored[STEPS_MAX][ATTEMPTS_MAX];
@@ -83,6 +85,8 @@ struct sim {
 	bool leases;      /* some steps have one */
 	bool all_leased;  /* and may run anywhere, so that no worker is needed for the run to end */
 };
+
+static unsigned brought_count; /* starts on another worker with a copy */
 
 static struct sim_run *find_run(struct sim *sim, uint64_t id)
 {
@@ -204,6 +208,20 @@ static void give(struct sim *sim, struct event event)
 		fail(sim, "the core asks to be woken in the past");
 }
 
+static void carry_out_copy(struct sim *sim, const struct action *order)
+{
+	const struct run *run = core_find_run(sim->core, order->id.run);
+	const struct checkpoint_row *row = ledger_at(&run->tasks[order->id.task].ledger, order->copy_seq);
+
+	if (order->kind == ORDER_COPY)
+		world_copy(sim->world, worker_index(order->worker), &order->id, row->seq, row->name,
+			   row->digest);
+	else if (order->kind == ORDER_CANCEL_COPY)
+		world_cancel_copy(sim->world, &order->id, order->copy_seq);
+	else
+		world_drop_copy(sim->world, &order->id, order->copy_seq);
+}
+
 static void carry_out(void *context, const struct action *order)
 {
 	struct sim *sim = context;
@@ -221,6 +239,10 @@ static void carry_out(void *context, const struct action *order)
 	if (order->kind == ORDER_RUN_ENDED) {
 		find_run(sim, order->id.run)->ended = true;
 		find_run(sim, order->id.run)->in_peace = sim->faults_over;
+		return;
+	}
+	if (order->kind == ORDER_COPY || order->kind == ORDER_CANCEL_COPY || order->kind == ORDER_DROP_COPY) {
+		carry_out_copy(sim, order);
 		return;
 	}
 	worker = worker_index(order->worker);
@@ -407,10 +429,11 @@ static void set_limits(struct sim *sim)
 {
 	static const char *const names[POOLS] = { "p0", "p1" };
 
-	for (size_t i = 0; i < WORLD_WORKERS && sim->worker_slots > 0; i++)
+	int slots = sim->worker_slots == 0 ? 0 : sim->worker_slots + (sim->breakage == BREAK_SLOTS);
+
+	for (size_t i = 0; i < WORLD_WORKERS; i++)
 		core_set_terms(sim->core, world_worker_name(i),
-			       &(struct worker_terms){ .slots = sim->worker_slots +
-								(sim->breakage == BREAK_SLOTS) });
+			       &(struct worker_terms){ .remote = true, .slots = slots });
 	for (size_t i = 0; i < POOLS; i++)
 		core_set_pool(sim->core, names[i], sim->pool_slots[i] + (sim->breakage == BREAK_POOL));
 }
@@ -668,6 +691,51 @@ static void check_limits(struct sim *sim, const struct spec *spec, size_t worker
 		     WORLD_CPUS, WORLD_DEVICES, (int)(tally.on.cpus_milli / 1000), tally.on.gpus);
 }
 
+/*
+ * Nor from anything older than what had been copied before it was decided upon, where that is newer than all
+ * that was ever written on this worker.
+ */
+static void check_brought(struct sim *sim, const struct spec *spec, size_t worker, const char *resumed_from)
+{
+	static const char sql[] =
+		"SELECT it.seq, it.name FROM checkpoint AS it WHERE it.run = ?1 AND it.step = ?2"
+		" AND it.copy <> '' AND it.state <> 'quarantined'"
+		" AND it.seq > coalesce((SELECT max(seq) FROM checkpoint AS other JOIN attempt"
+		"  ON attempt.run = other.run AND attempt.step = other.step AND attempt.number = other.attempt"
+		"  WHERE other.run = ?1 AND other.step = ?2 AND attempt.worker = ?3), 0)"
+		" ORDER BY it.seq DESC";
+	int64_t decided_at = query_int(sim,
+				       "SELECT intended_ms FROM attempt WHERE run = ?1 AND step = ?2"
+				       " AND number = ?3",
+				       &spec->id) -
+			     WALL_BASE;
+	char complaint[200] = "";
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_prepare_v2(sim->store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		fail(sim, "%s", sqlite3_errmsg(sim->store->db));
+	sqlite3_bind_int64(stmt, 1, (int64_t)spec->id.run);
+	sqlite3_bind_int64(stmt, 2, (int64_t)spec->id.task);
+	sqlite3_bind_text(stmt, 3, world_worker_name(worker), -1, SQLITE_STATIC);
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		uint32_t seq = (uint32_t)sqlite3_column_int64(stmt, 0);
+		const char *name = (const char *)sqlite3_column_text(stmt, 1);
+
+		if (strcmp(name, resumed_from) == 0)
+			break;
+		if (find_run(sim, spec->id.run)->copied_at[spec->id.task][seq] >= decided_at ||
+		    !world_holds_copy(sim->world, &spec->id, seq))
+			continue;
+		snprintf(complaint, sizeof complaint,
+			 "7: attempt %" PRIu64 ".%u begins from '%s' although %s was copied", spec->id.task,
+			 spec->id.number, resumed_from, name);
+		break;
+	}
+	sqlite3_finalize(stmt);
+	if (complaint[0] != '\0')
+		fail(sim, "%s", complaint);
+}
+
 /* A command begins: was that decided, stored, and right? */
 static void on_step_begins(void *context, const struct spec *spec, size_t worker, const char *resumed_from)
 {
@@ -692,6 +760,24 @@ static void on_step_begins(void *context, const struct spec *spec, size_t worker
 				     spec->id.task);
 	if (resumed_from[0] == '\0' && !spec->fresh)
 		check_resumed(sim, spec, worker);
+	if (!spec->fresh && !spec->resume_never)
+		check_brought(sim, spec, worker, resumed_from);
+	brought_count += spec->provisions_count > 0;
+}
+
+static void on_copied(void *context, const struct event *event)
+{
+	struct sim *sim = context;
+
+	if (!sim->up || sim->dying)
+		return;
+	SAY(sim, "checkpoint %u of task %" PRIu64 " is copied%s%s", event->copied.seq, event->id.task,
+	    event->copied.failure == NULL ? "" : ": ",
+	    event->copied.failure == NULL ? "" : event->copied.failure);
+	if (event->copied.failure == NULL)
+		find_run(sim, event->id.run)->copied_at[event->id.task][event->copied.seq] =
+			world_now(sim->world);
+	give(sim, *event);
 }
 
 static void on_violated(void *context, const char *promise)
@@ -704,6 +790,7 @@ static const struct world_ends world_ends = {
 	.connection_lost = on_connection_lost,
 	.step_begins = on_step_begins,
 	.violated = on_violated,
+	.copied = on_copied,
 };
 
 /* --- faults --------------------------------------------------------------------------------------------- */
@@ -716,6 +803,11 @@ static void on_disk_free(void *context, uint64_t argument)
 	sim->disk_full = false;
 }
 
+static void drain(struct sim *sim, size_t worker, bool on)
+{
+	give(sim, (struct event){ .kind = EVENT_DRAIN, .worker = world_worker_name(worker), .now = on });
+}
+
 static void on_fault(void *context, uint64_t argument)
 {
 	struct sim *sim = context;
@@ -725,9 +817,11 @@ static void on_fault(void *context, uint64_t argument)
 	if (world_now(sim->world) > FAULT_TIME_MS) {
 		sim->faults_over = true;
 		world_stop_faults(sim->world);
+		for (size_t i = 0; i < WORLD_WORKERS; i++)
+			drain(sim, i, false);
 		return;
 	}
-	switch (rng_below(rng, 17)) {
+	switch (rng_below(rng, 18)) {
 	case 0:
 	case 1:
 	case 2:
@@ -775,6 +869,9 @@ static void on_fault(void *context, uint64_t argument)
 			world_take_away(sim->world, rng_below(rng, WORLD_WORKERS),
 					(int64_t)rng_below(rng, 20 * 60 * 1000));
 		break;
+	case 16:
+		drain(sim, rng_below(rng, WORLD_WORKERS), chance(sim, 50));
+		break;
 	default:
 		break;
 	}
@@ -783,13 +880,13 @@ static void on_fault(void *context, uint64_t argument)
 
 /* --- a seed --------------------------------------------------------------------------------------------- */
 
-/* Checkpoints stay on their worker: steps that care are bound to one. The others move, and begin anew. */
+/* Bound to a worker, or at home anywhere: those go on elsewhere, some of them with a copy. */
 static void put_whereabouts(struct sim *sim, struct buf *text)
 {
 	struct rng *rng = world_rng(sim->world);
 	bool leased = sim->all_leased || (sim->leases && chance(sim, 75));
 
-	if (!sim->all_leased && (!leased || chance(sim, 40)))
+	if (!sim->all_leased && chance(sim, 50))
 		buf_printf(text, "    worker: %s\n", world_worker_name(rng_below(rng, WORLD_WORKERS)));
 	if (leased)
 		buf_printf(text, "    move_after: %ds\n    grace: %ds\n", 10 + (int)rng_below(rng, 150),
@@ -818,6 +915,7 @@ static char *make_dag(struct sim *sim, size_t index, size_t steps)
 
 	buf_printf(&text,
 		   "name: sim%" PRIu64 "-%zu\n"
+		   "workdir: /sim\n"
 		   "notify: [{on: [succeeded, failed, canceled], run: tell}, {on: recovered, mail: ops}]\n"
 		   "concurrency: %d\npriority: %d\nsteps:\n",
 		   sim->seed, index, 1 + (int)rng_below(rng, 4), (int)rng_below(rng, 3));
@@ -827,7 +925,8 @@ static char *make_dag(struct sim *sim, size_t index, size_t steps)
 			buf_printf(&text, "    retry: {max: %d, backoff: %ds, max_backoff: 5m}\n",
 				   (int)rng_below(rng, 4), 1 + (int)rng_below(rng, 60));
 		put_whereabouts(sim, &text);
-		buf_append_text(&text, "    checkpoint: {keep: 0}\n");
+		buf_printf(&text, "    checkpoint: {keep: 0, copy: %s%s}\n", chance(sim, 60) ? "true" : "false",
+			   !sim->all_leased && chance(sim, 15) ? ", resume: required" : "");
 		if (chance(sim, 30))
 			buf_printf(&text, "    resources: {cpus: %d, gpus: %d}\n", 1 + (int)rng_below(rng, 4),
 				   (int)rng_below(rng, 3));
@@ -1049,7 +1148,7 @@ static enum breakage breakage_of(const char *name)
 	for (int i = 0; i < BREAKAGES; i++)
 		if (strcmp(breakage_names[i], name) == 0)
 			return (enum breakage)i;
-	fprintf(stderr, "sim: --break knows: epochs commit silence success resume lease margin pool slots\n");
+	fprintf(stderr, "sim: --break knows: epochs commit silence success resume lease margin pool slots copy bring\n");
 	exit(2);
 }
 
@@ -1111,6 +1210,7 @@ int main(int argc, char **argv)
 		       breakage_names[breakage], bad > 0 ? ": " : "", bad > 0 ? complaint : "");
 		return bad > 0 ? 0 : 1;
 	}
+	printf("# %u attempts began with a checkpoint that was brought\n", brought_count);
 	printf("%s - %" PRIu64 " seeds from %" PRIu64 " keep every promise\n", bad == 0 ? "ok" : "not ok",
 	       seeds, first);
 	return bad == 0 ? 0 : 1;

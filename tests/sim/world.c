@@ -11,7 +11,8 @@
 enum { EPOCH_RUNS = 8, CALLS_FIRST = 256, WALL_BASE = 1000000000 };
 
 const char *const breakage_names[BREAKAGES] = {
-	"nothing", "epochs", "commit", "silence", "success", "resume", "lease", "margin", "pool", "slots"
+	"nothing", "epochs", "commit", "silence", "success", "resume", "lease", "margin", "pool", "slots",
+	"copy", "bring"
 };
 
 static const char *const worker_names[WORLD_WORKERS] = { "alpha", "beta", "gamma" };
@@ -23,8 +24,20 @@ struct stored_checkpoint {
 	int64_t step;
 	bool rotten;
 	bool recorded;
+	bool brought; /* written elsewhere */
 	char name[32];
 	char digest[48];
+};
+
+/* What the scheduler has fetched, or is fetching. */
+struct stored_copy {
+	struct attempt_id task;
+	uint32_t seq;
+	size_t worker;
+	int64_t left_ms; /* to go; 0: it is there */
+	bool gone;      /* canceled, dropped, or its scheduler died */
+	struct stored_checkpoint contents;
+	char parcel[48];
 };
 
 struct attached {
@@ -83,6 +96,8 @@ struct world {
 	size_t procs_count;
 	struct stored_checkpoint *checkpoints;
 	size_t checkpoints_count;
+	struct stored_copy *copies;
+	size_t copies_count;
 	uint64_t connections;
 	bool calm; /* faults are over */
 	struct message *at_hand; /* being delivered: a check that fails leaves by longjmp */
@@ -403,6 +418,57 @@ static void on_proc_step(void *context, uint64_t argument)
 	schedule_step(world, proc);
 }
 
+static struct stored_copy *find_copy(const struct world *world, const struct attempt_id *task, uint32_t seq)
+{
+	for (size_t i = world->copies_count; i > 0; i--) {
+		struct stored_copy *copy = &world->copies[i - 1];
+
+		if (!copy->gone && copy->task.run == task->run && copy->task.task == task->task &&
+		    copy->seq == seq)
+			return copy;
+	}
+	return NULL;
+}
+
+static const struct stored_copy *find_parcel(const struct world *world, const char *digest)
+{
+	for (size_t i = 0; i < world->copies_count; i++)
+		if (!world->copies[i].gone && world->copies[i].left_ms == 0 &&
+		    strcmp(world->copies[i].parcel, digest) == 0)
+			return &world->copies[i];
+	return NULL;
+}
+
+/* As an agent does, when all has come; false when it is not what it should be. */
+static bool bring_checkpoint(struct world *world, struct proc *proc, const struct spec_provision *provision)
+{
+	const struct stored_copy *copy = find_parcel(world, provision->digest);
+	struct stored_checkpoint *place;
+
+	if (world->breakage == BREAK_BRING)
+		return true;
+	if (copy == NULL || (copy->contents.rotten && world->breakage != BREAK_COPY))
+		return false;
+	place = find_checkpoint(world, proc, provision->name);
+	if (place == NULL) {
+		if (world->checkpoints_count == WORLD_CHECKPOINTS)
+			return false;
+		place = &world->checkpoints[world->checkpoints_count++];
+	}
+	*place = copy->contents;
+	place->owner = proc->id;
+	place->worker = proc->worker;
+	place->brought = true;
+	return true;
+}
+
+static bool holds(const struct world *world, const struct stored_checkpoint *stored, const char *digest)
+{
+	if (stored->rotten && !(stored->brought && world->breakage == BREAK_COPY))
+		return false;
+	return strcmp(stored->digest, digest) == 0;
+}
+
 /* As the supervisor does: the first candidate, newest first, whose contents are what was recorded. */
 static const struct stored_checkpoint *choose_resume(struct world *world, struct proc *proc,
 						     const struct spec *spec)
@@ -414,7 +480,7 @@ static const struct stored_checkpoint *choose_resume(struct world *world, struct
 
 		if (candidate->quarantined)
 			continue;
-		if (stored != NULL && !stored->rotten && strcmp(stored->digest, candidate->digest) == 0)
+		if (stored != NULL && holds(world, stored, candidate->digest))
 			return stored;
 		record.checkpoint = (struct record_checkpoint){
 			.event = CHECKPOINT_BROKEN,
@@ -487,6 +553,8 @@ static void begin_step(struct world *world, struct proc *proc, const struct spec
 		if (&world->procs[i] != proc && world->procs[i].alive &&
 		    world->procs[i].id.run == proc->id.run && world->procs[i].id.task == proc->id.task)
 			violated(world, "1: at most one live attempt");
+	if (from != NULL && from->rotten)
+		violated(world, "7: a checkpoint that is not what was recorded is resumed from");
 	proc->alive = true;
 	proc->at = from == NULL ? 0 : from->step;
 	if (proc->goal <= proc->at)
@@ -495,7 +563,7 @@ static void begin_step(struct world *world, struct proc *proc, const struct spec
 		.pid = 1000,
 		.wall_ms = WALL_BASE + world->now,
 		.resumed_from = from == NULL ? "" : arena_strdup(&world->arena, from->name),
-		.resumed_digest = "",
+		.resumed_digest = from == NULL ? "" : arena_strdup(&world->arena, from->digest),
 	};
 	append_record(proc, &record);
 	world->ends->step_begins(world->context, spec, proc->worker, record.started.resumed_from);
@@ -696,9 +764,18 @@ static void agent_start(struct world *world, const struct message *message)
 	struct machine *machine = &world->machines[message->worker];
 	const uint64_t *epoch = epoch_of(machine, message->spec.id.run, false);
 	struct proc *proc = find_proc(world, message->worker, &message->spec.id);
+	const struct spec_provision *brought =
+		message->spec.provisions_count == 0 ? NULL : &message->spec.provisions[0];
 
 	if (world->breakage != BREAK_EPOCHS && (epoch == NULL || *epoch != message->spec.epoch))
 		return;
+	if (proc == NULL && brought != NULL && !message->provisioned && chance(world, 70)) {
+		struct message later = *message;
+
+		later.provisioned = true;
+		message_at(world, world->now + (int64_t)rng_below(&world->rng, 20000), &later);
+		return;
+	}
 	if (proc == NULL) {
 		for (size_t i = 0; i < world->procs_count; i++)
 			if (attempt_id_equal(&world->procs[i].id, &message->spec.id))
@@ -709,12 +786,42 @@ static void agent_start(struct world *world, const struct message *message)
 		proc->goal = 3 + (int64_t)rng_below(&world->rng, 12);
 		proc->fate = world->calm ? 0 : (chance(world, 40) ? 1 + (int)rng_below(&world->rng, 8) : 0);
 		proc->spec = message->spec;
-		begin_proc(world, proc);
+		if (brought != NULL && !bring_checkpoint(world, proc, brought))
+			end_proc(world, proc,
+				 (struct record_exit){ .kind = EXIT_NOT_STARTED,
+						       .reason = REASON_NOT_STARTED });
+		else
+			begin_proc(world, proc);
 	}
 	if (message->spec.lease_ms > 0)
 		let_renew(proc, message->connection);
 	if (machine->current.number == message->connection)
 		attach(world, message->worker, proc, 0);
+}
+
+/* Its start waits for what is to be brought: it ends unbegun. NULL: nothing is known of it. */
+static struct proc *stop_waiting(struct world *world, const struct message *stop, bool listening)
+{
+	for (size_t i = 0; i < world->heap_count; i++) {
+		struct message *message = world->heap[i].message;
+		struct proc *proc;
+
+		if (message == NULL || message->kind != TO_AGENT_START || !message->provisioned ||
+		    message->connection != stop->connection ||
+		    !attempt_id_equal(&message->spec.id, &stop->id))
+			continue;
+		message->kind = TO_AGENT_STOP;
+		message->id = (struct attempt_id){ 0 };
+		assert(world->procs_count < WORLD_PROCS);
+		proc = &world->procs[world->procs_count++];
+		*proc = (struct proc){ .id = stop->id, .worker = stop->worker, .exists = true };
+		proc->spec = message->spec;
+		end_unbegun(world, proc, stop->reason);
+		if (listening)
+			attach(world, stop->worker, proc, 0);
+		return proc;
+	}
+	return NULL;
 }
 
 static void agent_hears(struct world *world, const struct message *message)
@@ -732,9 +839,11 @@ static void agent_hears(struct world *world, const struct message *message)
 		agent_start(world, message);
 		break;
 	case TO_AGENT_STOP:
-		if (proc != NULL && proc->verifying) {
+		if (proc == NULL)
+			proc = stop_waiting(world, message, listening);
+		else if (proc->verifying) {
 			end_unbegun(world, proc, message->reason);
-		} else if (proc != NULL && proc->alive && !proc->stop_asked) {
+		} else if (proc->alive && !proc->stop_asked) {
 			proc->stop_asked = true;
 			proc->stop_reason = message->reason;
 			world_after(world, message->grace_ms, on_grace_over, world,
@@ -936,9 +1045,93 @@ bool world_is_away(const struct world *world, size_t worker)
 
 void world_disconnect_all(struct world *world)
 {
+	for (size_t i = 0; i < world->copies_count; i++)
+		if (world->copies[i].left_ms > 0)
+			world->copies[i].gone = true;
 	for (size_t i = 0; i < WORLD_WORKERS; i++)
 		if (world->machines[i].current.number != 0)
 			lose_connection(world, i);
+}
+
+/* --- copies --------------------------------------------------------------------------------------------- */
+
+static void on_copy_turn(void *context, uint64_t argument);
+
+static void take_turn(struct world *world, struct stored_copy *copy)
+{
+	world_after(world, copy->left_ms < 3000 ? copy->left_ms : 3000, on_copy_turn, world,
+		    (uint64_t)(copy - world->copies));
+}
+
+static void end_copy(struct world *world, struct stored_copy *copy)
+{
+	const struct proc place = { .id = copy->task, .worker = copy->worker };
+	const struct stored_checkpoint *stored = find_checkpoint(world, &place, copy->contents.name);
+	struct event event = { .kind = EVENT_COPIED, .id = copy->task };
+
+	event.copied.seq = copy->seq;
+	event.copied.digest = copy->parcel;
+	event.copied.bytes = 20;
+	if (chance(world, 5)) {
+		event.copied.failure = "no space";
+		event.copied.transient = true;
+	} else if (stored == NULL || (world->breakage != BREAK_COPY &&
+				      (stored->rotten || strcmp(stored->digest, copy->contents.digest) != 0))) {
+		event.copied.failure = "it was changed since it was made";
+	} else {
+		copy->contents = *stored;
+		copy->left_ms = 0;
+	}
+	copy->gone = event.copied.failure != NULL;
+	world->ends->copied(world->context, &event);
+}
+
+static void on_copy_turn(void *context, uint64_t argument)
+{
+	struct world *world = context;
+	struct stored_copy *copy = &world->copies[argument];
+
+	if (copy->gone || copy->left_ms == 0)
+		return;
+	if (world->machines[copy->worker].current.number != 0)
+		copy->left_ms -= copy->left_ms < 3000 ? copy->left_ms - 1 : 3000;
+	if (copy->left_ms <= 1 && world->machines[copy->worker].current.number != 0)
+		end_copy(world, copy);
+	else
+		take_turn(world, copy);
+}
+
+void world_copy(struct world *world, size_t worker, const struct attempt_id *task, uint32_t seq,
+		const char *name, const char *digest)
+{
+	struct stored_copy *copy = find_copy(world, task, seq);
+
+	if (copy != NULL && copy->left_ms > 0)
+		return; /* ordered before */
+	assert(world->copies_count < WORLD_COPIES);
+	copy = &world->copies[world->copies_count];
+	*copy = (struct stored_copy){ .task = *task, .seq = seq, .worker = worker };
+	copy->left_ms = 2 + (int64_t)rng_below(&world->rng, chance(world, 50) ? 2000 : 60000);
+	snprintf(copy->contents.name, sizeof copy->contents.name, "%s", name);
+	snprintf(copy->contents.digest, sizeof copy->contents.digest, "%s", digest);
+	snprintf(copy->parcel, sizeof copy->parcel, "parcel-%zu", world->copies_count++);
+	take_turn(world, copy);
+}
+
+void world_cancel_copy(struct world *world, const struct attempt_id *task, uint32_t seq)
+{
+	struct stored_copy *copy = find_copy(world, task, seq);
+
+	if (copy != NULL && copy->left_ms > 0)
+		copy->gone = true;
+}
+
+void world_drop_copy(struct world *world, const struct attempt_id *task, uint32_t seq)
+{
+	struct stored_copy *copy = find_copy(world, task, seq);
+
+	if (copy != NULL && copy->left_ms == 0)
+		copy->gone = true;
 }
 
 /* --- faults --------------------------------------------------------------------------------------------- */
@@ -992,8 +1185,13 @@ void world_kill_supervisor(struct world *world)
 
 void world_rot_checkpoint(struct world *world)
 {
-	if (world->checkpoints_count > 0)
-		world->checkpoints[rng_below(&world->rng, world->checkpoints_count)].rotten = true;
+	size_t any = rng_below(&world->rng, world->checkpoints_count + world->copies_count + 1);
+
+	/* What was brought is left alone: the scheduler, which has it too, would be blamed. */
+	if (any < world->checkpoints_count && !world->checkpoints[any].brought)
+		world->checkpoints[any].rotten = true;
+	else if (any >= world->checkpoints_count && any < world->checkpoints_count + world->copies_count)
+		world->copies[any - world->checkpoints_count].contents.rotten = true;
 }
 
 void world_stop_faults(struct world *world)
@@ -1033,6 +1231,13 @@ bool world_holds_checkpoint(const struct world *world, size_t worker, const stru
 			return !at->rotten;
 	}
 	return false;
+}
+
+bool world_holds_copy(const struct world *world, const struct attempt_id *task, uint32_t seq)
+{
+	const struct stored_copy *copy = find_copy(world, task, seq);
+
+	return copy != NULL && copy->left_ms == 0 && !copy->contents.rotten;
 }
 
 size_t world_left_behind(const struct world *world, uint64_t run, const bool *passed_over)
@@ -1090,6 +1295,7 @@ struct world *world_new(uint64_t seed, enum breakage breakage)
 	world->breakage = breakage;
 	world->procs = mem_array(WORLD_PROCS, sizeof *world->procs);
 	world->checkpoints = mem_array(WORLD_CHECKPOINTS, sizeof *world->checkpoints);
+	world->copies = mem_array(WORLD_COPIES, sizeof *world->copies);
 	for (size_t i = 0; i < WORLD_WORKERS; i++)
 		set_up_machine(world, i);
 	return world;
@@ -1103,6 +1309,7 @@ void world_free(struct world *world)
 	free(world->heap);
 	free(world->procs);
 	free(world->checkpoints);
+	free(world->copies);
 	arena_fini(&world->arena);
 	free(world);
 }

@@ -20,8 +20,15 @@
 #include "common/rng.h"
 #include "scheduler/core.h"
 
-enum { WORLD_WORKERS = 3, WORLD_PROCS = 400, WORLD_JOURNAL = 64, WORLD_CHECKPOINTS = 256,
-       WORLD_CPUS = 4, WORLD_DEVICES = 2 }; /* of each worker */
+enum {
+	WORLD_WORKERS = 3,
+	WORLD_PROCS = 400,
+	WORLD_JOURNAL = 64,
+	WORLD_CHECKPOINTS = 256,
+	WORLD_COPIES = 512,
+	WORLD_CPUS = 4, /* of each worker */
+	WORLD_DEVICES = 2,
+};
 
 struct world;
 
@@ -37,6 +44,8 @@ enum breakage {
 	BREAK_MARGIN,  /* clocks differ by more than the margin of a lease allows for */
 	BREAK_POOL,    /* the core takes a pool for larger than it is */
 	BREAK_SLOTS,   /* and a worker */
+	BREAK_COPY,    /* copies of checkpoints are never verified */
+	BREAK_BRING,   /* they are not brought to where a task goes on */
 	BREAKAGES,
 };
 extern const char *const breakage_names[BREAKAGES];
@@ -92,6 +101,7 @@ struct message {
 	int64_t grace_ms;
 	enum reason reason;
 	uint64_t offset;
+	bool provisioned; /* START: what it needs has come */
 	int64_t lease_ms; /* CLAIM */
 	int64_t number;   /* GRANT */
 	bool renew;       /* ATTACH */
@@ -108,6 +118,8 @@ struct world_ends {
 	/* The command of an attempt begins: for checks against what the scheduler has stored. */
 	void (*step_begins)(void *context, const struct spec *spec, size_t worker, const char *resumed_from);
 	void (*violated)(void *context, const char *promise);
+	/* What was to be fetched (world_copy) is there, or cannot be had. */
+	void (*copied)(void *context, const struct event *event);
 };
 void world_set_ends(struct world *world, const struct world_ends *ends, void *context);
 
@@ -125,6 +137,15 @@ bool world_step(struct world *world);
 void world_connect(struct world *world, size_t worker, uint64_t epoch);
 void world_send(struct world *world, size_t worker, const struct message *message);
 void world_disconnect_all(struct world *world);
+
+/*
+ * Fetches a checkpoint of a task from a worker, in its time; while there is no connection, that stands still.
+ * What was fetched stays when the scheduler dies, what is under way does not.
+ */
+void world_copy(struct world *world, size_t worker, const struct attempt_id *task, uint32_t seq,
+		const char *name, const char *digest);
+void world_cancel_copy(struct world *world, const struct attempt_id *task, uint32_t seq);
+void world_drop_copy(struct world *world, const struct attempt_id *task, uint32_t seq);
 bool world_is_connected(const struct world *world, size_t worker);
 const char *world_worker_name(size_t worker);
 
@@ -146,6 +167,7 @@ void world_each_alive(const struct world *world,
 size_t world_left_behind(const struct world *world, uint64_t run, const bool *passed_over);
 bool world_holds_checkpoint(const struct world *world, size_t worker, const struct attempt_id *task,
 			    const char *name, const char *digest); /* whole, as it was recorded */
+bool world_holds_copy(const struct world *world, const struct attempt_id *task, uint32_t seq); /* whole */
 const struct proc *world_find(const struct world *world, const struct attempt_id *id);
 
 #endif

@@ -92,7 +92,7 @@ static void candidates_come_newest_first_with_quarantined_ones_marked(void **sta
 	record("e2", "b", 2)->state = CHECKPOINT_QUARANTINED;
 	record("e3", "c", 3)->state = CHECKPOINT_IS_REMOVED;
 	record("e4", "d", 4);
-	assert_int_equal(ledger_candidates(&ledger, "local", &arena, &candidates), 3);
+	assert_int_equal(ledger_candidates(&ledger, "local", NULL, &arena, &candidates), 3);
 	assert_string_equal(candidates[0].name, "e4");
 	assert_string_equal(candidates[1].name, "e2");
 	assert_true(candidates[1].quarantined);
@@ -107,9 +107,34 @@ static void a_worker_is_offered_only_what_lies_there(void **state)
 	(void)state;
 	record_on("gpu1", "e1", "a", 1);
 	record_on("gpu2", "e2", "b", 2);
-	assert_int_equal(ledger_candidates(&ledger, "gpu1", &arena, &candidates), 1);
+	assert_int_equal(ledger_candidates(&ledger, "gpu1", NULL, &arena, &candidates), 1);
 	assert_string_equal(candidates[0].name, "e1");
-	assert_int_equal(ledger_candidates(&ledger, "gpu3", &arena, &candidates), 0);
+	assert_int_equal(ledger_candidates(&ledger, "gpu3", NULL, &arena, &candidates), 0);
+}
+
+static void what_is_brought_is_the_newest_that_can_be_had(void **state)
+{
+	struct spec_checkpoint *candidates;
+
+	(void)state;
+	record_on("gpu1", "e1", "a", 1);
+	record_on("gpu1", "e2", "b", 2);
+	record_on("gpu2", "e1", "c", 3);
+	assert_null(ledger_brought(&ledger, "gpu2"));
+	assert_null(ledger_brought(&ledger, "gpu3"));
+	ledger.rows[1].copy = "parcel";
+	ledger.rows[1].state = CHECKPOINT_IS_REMOVED; /* there, not here */
+	assert_ptr_equal(ledger_brought(&ledger, "gpu3"), &ledger.rows[1]);
+	assert_ptr_equal(ledger_brought(&ledger, "gpu1"), &ledger.rows[1]);
+	assert_null(ledger_brought(&ledger, "gpu2"));
+	assert_int_equal(ledger_candidates(&ledger, "gpu3", &ledger.rows[1], &arena, &candidates), 1);
+	assert_int_equal(ledger_candidates(&ledger, "gpu1", &ledger.rows[1], &arena, &candidates), 2);
+	assert_string_equal(candidates[0].name, "e2");
+	ledger.rows[1].state = CHECKPOINT_QUARANTINED;
+	assert_null(ledger_brought(&ledger, "gpu3"));
+	ledger.rows[0].brought = "gpu3";
+	assert_int_equal(ledger_candidates(&ledger, "gpu3", NULL, &arena, &candidates), 1);
+	assert_string_equal(candidates[0].name, "e1");
 }
 
 static void names_on_two_workers_are_two_checkpoints(void **state)
@@ -119,8 +144,8 @@ static void names_on_two_workers_are_two_checkpoints(void **state)
 	record_on("gpu2", "e1", "b", 1);
 	assert_null(replaced);
 	assert_string_equal(ledger_find(&ledger, "gpu1", "e1")->digest, "a");
-	assert_string_equal(ledger_find_begin(&ledger, "gpu1", "e1")->digest, "a");
-	assert_string_equal(ledger_find_begin(&ledger, "gpu3", "e1")->digest, "b"); /* brought there */
+	assert_string_equal(ledger_find_begin(&ledger, "gpu1", "e1", "")->digest, "a");
+	assert_string_equal(ledger_find_begin(&ledger, "gpu3", "e1", "")->digest, "b"); /* brought there */
 }
 
 static void numbers_grow_also_past_many_entries(void **state)
@@ -147,6 +172,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_worker_is_offered_only_what_lies_there, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(what_is_brought_is_the_newest_that_can_be_had, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_on_two_workers_are_two_checkpoints, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(numbers_grow_also_past_many_entries, set_up,

@@ -416,6 +416,9 @@ static void the_ledger_is_told_in_its_order(void **state)
 			.digest = "abc",
 			.format = "file",
 			.message = "why",
+			.copy = i == 2 ? "def" : NULL,
+			.copy_bytes = i == 2 ? 20 : 0,
+			.brought = i == 2 ? "gpu2" : NULL,
 		};
 	apply();
 	assert_int_equal(view_checkpoints(store, run, 1, 10, &answer, &err), 0);
@@ -426,8 +429,10 @@ static void the_ledger_is_told_in_its_order(void **state)
 		"{\"seq\":1,\"name\":\"e.npz\",\"step\":null,\"bytes\":10,\"digest\":\"abc\",\"format\":"
 		"\"file\","
 		"\"attempt\":1,\"state\":\"broken\",\"deaths\":0,\"created\":\"2027-01-15T12:00:00.000Z\","
-		"\"message\":\"why\"}");
+		"\"message\":\"why\",\"worker\":\"\",\"brought\":null,\"copy\":null}");
 	assert_json(get(json_array_get(get(answer, "checkpoints"), 1), "state"), "\"quarantined\"");
+	assert_json(get(json_array_get(get(answer, "checkpoints"), 2), "brought"), "\"gpu2\"");
+	assert_json(get(get(json_array_get(get(answer, "checkpoints"), 2), "copy"), "bytes"), "20");
 	assert_int_equal(view_checkpoints(store, run, 1, 1, &newest, &err), 0);
 	assert_json(get(json_array_get(get(newest, "checkpoints"), 0), "step"), "1");
 }

@@ -325,6 +325,52 @@ static void a_start_that_waits_for_files_tells_where_they_lie(void **state)
 		   " life yet");
 }
 
+static void add_checkpoint(const char *name, uint32_t seq, const char *worker, const char *copy)
+{
+	ledger_add(&fixture_task(run, "train")->ledger, &(struct checkpoint_row){ .name = name,
+										   .seq = seq,
+										   .digest = name,
+										   .worker = worker,
+										   .copy = copy,
+										   .state = CHECKPOINT_GOOD,
+										   .message = "" });
+}
+
+static void a_ready_task_tells_what_keeps_its_checkpoint(void **state)
+{
+	struct why_worker two[] = { { .name = "local", .labels = "" }, { .name = "h1", .labels = "" } };
+
+	(void)state;
+	why.workers = two;
+	why.workers_count = 2;
+	extract_succeeded();
+	fixture_set(run, "train", TASK_READY, REASON_NONE, "");
+	add_checkpoint("e1", 1, "h1", "parcel");
+	add_checkpoint("e2", 2, "h1", NULL);
+	two[1].drained_by = "ada";
+	assert_why("train", "train is ready to start; it waits for its newest checkpoint, e2, which is fetched from"
+			    " worker h1, which is being emptied (by ada)");
+	two[1].drained_by = "";
+	two[1].aside = "three starts failed";
+	two[1].aside_wall_ms = FIXTURE_NOW_MS + 1000;
+	assert_why("train", "train is ready to start; it waits for its newest checkpoint, e2, which is fetched from"
+			    " worker h1, which is set aside: three starts failed");
+	two[1].trouble = "it is off";
+	assert_why("train", "train is ready to start; it waits for worker h1, which has its newest checkpoint, e2, and"
+			    " cannot be used: it is off; if that lasts it goes on elsewhere, from the copy of e1");
+}
+
+static void a_start_that_waits_for_its_checkpoint_tells_which(void **state)
+{
+	(void)state;
+	extract_succeeded();
+	add_checkpoint("e1", 1, "h1", "parcel");
+	fixture_set(run, "train", TASK_STARTING, REASON_NONE, "");
+	fixture_attempt(run, "train", 1, ATTEMPT_INTENDED);
+	assert_why("train", "train is being started since 11:59:50 (10.0s) on worker local; it waits for its checkpoint e1,"
+			    " copied from worker h1, which is brought there");
+}
+
 static void silence_is_told_as_silence(void **state)
 {
 	struct why_worker troubled = workers[0];
@@ -503,6 +549,8 @@ int main(void)
 		TEST(a_ready_task_names_who_holds_the_resources),
 		TEST(a_running_task_tells_since_when_and_from_where),
 		TEST(a_start_that_waits_for_files_tells_where_they_lie),
+		TEST(a_ready_task_tells_what_keeps_its_checkpoint),
+		TEST(a_start_that_waits_for_its_checkpoint_tells_which),
 		TEST(silence_is_told_as_silence),
 		TEST(one_out_of_reach_tells_when_it_moves),
 		TEST(a_retry_tells_when_and_at_whose_expense),
