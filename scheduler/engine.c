@@ -625,7 +625,7 @@ static void on_written(void *context, const struct err *err)
 /* What runs that have failed left here is kept within limits. */
 static void tidy_kept(struct engine *engine)
 {
-	if (kept_prepare(&engine->kept, engine->settings->fetched_max_bytes))
+	if (kept_prepare(&engine->kept, engine->settings->retention.fetched_bytes))
 		writer_add(engine->writer, &engine->kept.job);
 }
 

@@ -129,7 +129,6 @@ libscheduler_a_SOURCES += \
 	scheduler/core_copy.c \
 	scheduler/kept.c scheduler/kept.h \
 	scheduler/origin.c scheduler/origin.h \
-	scheduler/settings_kept.c scheduler/settings_kept.h \
 	scheduler/why_origin.c scheduler/why_origin.h
 EXTRA_DIST += scheduler/statements_kept.def
 # --- limits: pools, the order over all runs, who holds what ---

@@ -17,7 +17,6 @@
 #include "dag/spec_webhook.h"
 #include "dag/value.h"
 #include "scheduler/settings_daemon.h"
-#include "scheduler/settings_kept.h"
 #include "scheduler/settings_notify.h"
 #include "scheduler/settings_pools.h"
 #include "scheduler/settings_retention.h"
@@ -217,8 +216,6 @@ static const struct field file_fields[] = {
 	{ "sendmail", settings_notify_read_sendmail, AT(struct reading, settings), .example = "/usr/sbin/sendmail" },
 	{ "mail_from", settings_notify_read_from, AT(struct reading, settings), .example = "stoker@example.org" },
 	{ "url", settings_notify_read_url, AT(struct reading, settings), .example = "https://stoker.example.org" },
-	{ "fetched_max", settings_read_fetched_max, AT(struct reading, settings), .example = "20G", .min = 0,
-	  .max = INT64_C(1) << 50 },
 };
 
 static const struct field_level file_level = { "this file", file_fields, COUNT_OF(file_fields) };
@@ -350,7 +347,6 @@ int settings_load(const char *named, struct settings **settings_out, struct diag
 
 	arena_init(&settings->arena);
 	retention_init(&settings->retention);
-	settings->fetched_max_bytes = SETTINGS_FETCHED_BYTES;
 	settings->path = find_file(&settings->arena, named);
 	if (settings->path != NULL)
 		rc = read_settings(settings, &reading, diagnostics);

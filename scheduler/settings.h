@@ -66,7 +66,6 @@ struct settings {
 	struct notice_terms notices;
 	struct settings_web web;
 	struct retention retention;
-	int64_t fetched_max_bytes; /* of what was fetched for runs that have failed (kept.h) */
 };
 
 /* `named` may be NULL. 0, or a negative code after at least one error was reported. */

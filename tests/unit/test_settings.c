@@ -190,16 +190,6 @@ static void pools_are_a_map(void **state)
 	assert_refused("pools: [a, b]\n", 1, 8, "'pools' must be a map, found a list");
 }
 
-static void what_is_kept_has_a_limit(void **state)
-{
-	(void)state;
-	assert_int_equal(load("workers: {gpu1: }\n"), 0);
-	assert_int_equal(settings->fetched_max_bytes, INT64_C(20) << 30);
-	settings_free(settings);
-	assert_int_equal(load("fetched_max: 512M\n"), 0);
-	assert_int_equal(settings->fetched_max_bytes, 512 << 20);
-}
-
 static void a_named_file_must_be_there(void **state)
 {
 	(void)state;
@@ -311,7 +301,6 @@ int main(void)
 		TEST(a_pool_has_no_negative_slots),
 		TEST(an_unknown_key_of_a_pool_is_told),
 		TEST(pools_are_a_map),
-		TEST(what_is_kept_has_a_limit),
 		TEST(a_named_file_must_be_there),
 		TEST(who_is_told_is_read_as_in_a_dag),
 		TEST(mistakes_about_notices_are_told_at_their_place),
