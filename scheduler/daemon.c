@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -17,6 +19,7 @@
 #include "scheduler/catalog.h"
 #include "scheduler/command.h"
 #include "scheduler/control.h"
+#include "scheduler/crash.h"
 #include "scheduler/desk.h"
 #include "scheduler/engine.h"
 #include "scheduler/herald.h"
@@ -32,7 +35,7 @@
 #include "scheduler/zones.h"
 #include "web/web.h"
 
-enum { SIGNAL_COUNT = 3, TICK_MS = 5000, FILES_MAX = 65536, STATUS_BYTES = 256 };
+enum { SIGNAL_COUNT = 3, TICK_MS = 5000, FILES_MAX = 65536, STATUS_BYTES = 256, SPACE_BYTES = 1 << 20 };
 
 static const int signals[SIGNAL_COUNT] = { SIGTERM, SIGINT, SIGHUP };
 
@@ -64,6 +67,8 @@ struct daemon {
 	uv_timer_t watchdog;
 	struct writer_job watchdog_job;
 	bool watchdog_waits;
+	bool full; /* the disk of the state */
+	struct timespec settings_seen; /* when their file was changed */
 	char status[STATUS_BYTES]; /* as the service manager was told */
 	bool opened;		   /* the parts are there */
 	bool ready;
@@ -136,7 +141,9 @@ static void on_ended(void *context, const struct run *run)
 	struct daemon *daemon = context;
 	uint64_t id = run->row.id;
 
+	crash_at(CRASH_run_ended);
 	outbox_look(daemon->outbox);
+	crash_at(CRASH_notice_due);
 	engine_drop_run(daemon->engine, id);
 	queue_ended(daemon->queue, id);
 	backfiller_look(daemon->backfiller);
@@ -378,6 +385,24 @@ static void on_signal(uv_signal_t *watcher, int signal)
 
 /* --- now and then --------------------------------------------------------------------------------------- */
 
+/* What could not be written a moment ago may be nothing yet; a disk without room will be. */
+static int64_t space_left(const struct daemon *daemon)
+{
+	struct statvfs fs;
+
+	return statvfs(daemon->home, &fs) < 0 ? INT64_MAX : (int64_t)(fs.f_bavail * fs.f_frsize);
+}
+
+static bool is_full(struct daemon *daemon)
+{
+	bool full = space_left(daemon) < SPACE_BYTES;
+
+	if (full != daemon->full)
+		log_error(full ? "disk.full" : "disk.has_room", TEXT("home", daemon->home));
+	daemon->full = full;
+	return full;
+}
+
 static void tell_status(struct daemon *daemon)
 {
 	char text[STATUS_BYTES], due[CLOCK_RFC3339_BYTES] = "nothing";
@@ -386,11 +411,25 @@ static void tell_status(struct daemon *daemon)
 	if (next_ms != INT64_MAX)
 		clock_rfc3339(next_ms, due);
 	snprintf(text, sizeof text, "STATUS=%zu runs going on; due next: %s%s", engine_runs_count(daemon->engine), due,
-		 engine_trouble_since_ms(daemon->engine) > 0 ? "; THE STATE CANNOT BE WRITTEN" : "");
+		 is_full(daemon) || engine_trouble_since_ms(daemon->engine) > 0 ? "; THE STATE CANNOT BE WRITTEN" : "");
 	if (strcmp(text, daemon->status) == 0)
 		return;
 	memcpy(daemon->status, text, sizeof text);
 	readiness_tell(text);
+}
+
+/* A file that was changed is read without being asked to; one that vanished changes nothing until SIGHUP. */
+static void look_at_settings(struct daemon *daemon)
+{
+	struct stat st;
+	struct err err;
+
+	if (daemon->settings->path == NULL || stat(daemon->settings->path, &st) < 0 ||
+	    (st.st_mtim.tv_sec == daemon->settings_seen.tv_sec && st.st_mtim.tv_nsec == daemon->settings_seen.tv_nsec))
+		return;
+	if (daemon->settings_seen.tv_sec != 0)
+		reload(daemon, NULL, &err);
+	daemon->settings_seen = st.st_mtim;
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -398,6 +437,7 @@ static void on_tick(uv_timer_t *timer)
 	struct daemon *daemon = timer->data;
 
 	backfiller_look(daemon->backfiller);
+	look_at_settings(daemon);
 	tell_status(daemon);
 	log_flush();
 }
@@ -486,13 +526,16 @@ DESK_VERB(ask_reload, WEB_RELOAD)
 
 static json_t *health_of(struct daemon *daemon)
 {
+	bool full = is_full(daemon);
 	int64_t trouble_ms = engine_trouble_since_ms(daemon->engine);
 	json_t *problems = json_array();
 
 	if (trouble_ms > 0)
 		json_array_append_new(problems, json_sprintf("the state cannot be written since %lld s",
 							     (long long)(clock_mono_ms() - trouble_ms) / 1000));
-	return json_pack("{s:b, s:o}", "ok", trouble_ms == 0, "problems", problems);
+	if (full)
+		json_array_append_new(problems, json_sprintf("the disk of %s is full", daemon->home));
+	return json_pack("{s:b, s:o}", "ok", trouble_ms == 0 && !full, "problems", problems);
 }
 
 static int read_own(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err)

@@ -14,6 +14,7 @@
 #include "common/scope.h"
 #include "dag/diagnostic.h"
 #include "dag/suggest.h"
+#include "scheduler/crash.h"
 #include "scheduler/desk_parts.h"
 #include "scheduler/fitness.h"
 #include "scheduler/params.h"
@@ -103,6 +104,7 @@ static void on_run_written(void *context, const struct err *err)
 			json_array_append_new(notes, json_string(submission->source.notes[i]));
 		json_object_set_new(answer, "notes", notes);
 	}
+	crash_at(CRASH_run_made);
 	desk->parts.on_made(desk->parts.context, submission->run, name);
 	asker_answer(&submission->asker, answer);
 	free_submission(submission);

@@ -22,6 +22,7 @@
 #include "executor/local.h"
 #include "executor/ssh.h"
 #include "scheduler/copies.h"
+#include "scheduler/crash.h"
 #include "scheduler/driver.h"
 #include "scheduler/kept.h"
 #include "scheduler/launch.h"
@@ -567,6 +568,7 @@ static void batch_is_written(struct engine *engine, const struct actions *batch)
 	tell_waits(engine, NULL);
 	for (size_t i = 0; i < engine->workers_count; i++)
 		link_flush(engine->workers[i].link);
+	crash_at(CRASH_orders_given);
 }
 
 static void write_batch(void *context, const struct actions *batch)

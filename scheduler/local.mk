@@ -6,6 +6,7 @@ libscheduler_a_SOURCES = \
 	scheduler/backfiller.c scheduler/backfiller.h \
 	scheduler/catalog.c scheduler/catalog.h \
 	scheduler/command_serve.c \
+	scheduler/crash.c scheduler/crash.h \
 	scheduler/daemon.c scheduler/daemon.h \
 	scheduler/desk.c scheduler/desk.h scheduler/desk_parts.h \
 	scheduler/desk_dag.c \

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/scope.h"
+#include "scheduler/crash.h"
 #include "scheduler/owner.h"
 #include "scheduler/source.h"
 #include "scheduler/store_queue.h"
@@ -296,11 +297,14 @@ static int take_up(struct queue *queue, uint64_t id, const char *dag, uint64_t n
 	autoclose int owner = -1;
 	int rc = owner_take(queue->home, dag, number, &owner, err);
 
-	if (rc == 0)
+	if (rc == 0) {
+		crash_at(CRASH_run_owned);
 		rc = engine_add_run(queue->engine, id, run_out, err);
+	}
 	if (rc < 0)
 		return rc;
 	note_taken(queue, id, take_fd(owner));
+	crash_at(CRASH_run_taken_up);
 	log_info("run.taken_up", TEXT("run", dag), NUMBER("number", number));
 	return 0;
 }

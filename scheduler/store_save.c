@@ -1,6 +1,7 @@
 #include "scheduler/store_parts.h"
 
 #include "common/clock.h"
+#include "scheduler/crash.h"
 #include "scheduler/store_outbox.h"
 
 static int save_run(struct store *store, const struct run_row *row, struct err *err)
@@ -256,5 +257,6 @@ int store_apply(struct store *store, const struct action *actions, size_t count,
 		if (rc < 0)
 			return store_undo(store, rc);
 	}
+	crash_at(CRASH_batch_applied);
 	return store_commit(store, err);
 }

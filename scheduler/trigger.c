@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/alarm.h"
+#include "scheduler/crash.h"
 #include "scheduler/instant.h"
 #include "scheduler/store_due.h"
 #include "scheduler/store_outbox.h"
@@ -143,6 +144,7 @@ static void on_settled(void *context, const struct err *err)
 {
 	struct trigger *trigger = context;
 
+	crash_at(CRASH_due_settled);
 	trigger->writing = false;
 	for (size_t i = 0; i < trigger->count; i++) {
 		const struct timetable_decision *decision = &trigger->decisions[i];

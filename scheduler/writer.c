@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "scheduler/crash.h"
 
 struct writer {
 	uv_thread_t thread;
@@ -135,6 +136,7 @@ static void on_written(uv_async_t *done)
 	writer->batch_done = false;
 	list_take_all(&writer->jobs_done, &jobs);
 	uv_mutex_unlock(&writer->mutex);
+	crash_at(CRASH_batch_committed);
 	tell_jobs(&jobs);
 	if (batch_done)
 		writer->on_done(writer->context, &err);

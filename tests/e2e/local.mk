@@ -9,6 +9,7 @@ e2e_stories = \
 	tests/e2e/test_artifacts.py \
 	tests/e2e/test_checkpoints.py \
 	tests/e2e/test_daemon.py \
+	tests/e2e/test_daemon_faults.py \
 	tests/e2e/test_copy.py \
 	tests/e2e/test_cli.py \
 	tests/e2e/test_croniter.py \

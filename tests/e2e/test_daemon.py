@@ -4,45 +4,13 @@ as if nothing had happened."""
 import json
 import os
 import random
-import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
-from lib import (QUICK, SEED, SLOW, SOURCE, Background, Sandbox, Skip, check, equal, happens, has, main, story, wait_for)
-
-EVERY_SECOND_TURN = 60  # a cron line fires once a minute at most: stories that wait for one take that long
-
-
-class Daemon(Background):
-    """`stoker serve` on the DAG folder of a sandbox."""
-
-    def __init__(self, box, *words):
-        config = os.path.join(box.path, ".config", "stoker")
-        os.makedirs(config, exist_ok=True)
-        if not os.path.exists(os.path.join(config, "dags")):
-            os.symlink(box.dags, os.path.join(config, "dags"))
-        super().__init__(box, ["serve", *words], len(box.backgrounds))
-        box.backgrounds.append(self)
-        self.box = box
-        wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
-
-    def said(self, event):
-        return [line for line in self.text.splitlines() if f"event={event} " in line + " "]
-
-    def stop(self):
-        self.signal(signal.SIGTERM)
-        equal(self.wait(), 0, "exit status of the daemon")
-
-
-def settings(box, text):
-    folder = os.path.join(box.path, ".config", "stoker")
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "stoker.yaml"), "w", encoding="utf-8") as file:
-        file.write(text)
-
+from daemon import Daemon, ready_dag, settings
+from lib import BUILD, QUICK, SEED, SLOW, Sandbox, Skip, check, equal, has, main, story, wait_for
 
 HELLO = "name: hello\nsteps:\n  a: {run: echo hi}\n"
 WAITS = """\
@@ -54,12 +22,6 @@ steps:
       echo "$STOKER_RUN" >>started
       while [ ! -e go ]; do sleep 0.02; done
 """
-
-
-def ready_dag(box, name):
-    """The daemon has the DAG in force."""
-    wait_for(lambda: box.stoker("trigger", "--help").code == 0 and
-             any(dag["dag"] == name for dag in box.json("list")["dags"]), f"{name} is in force")
 
 
 @story("a DAG of the folder is triggered by name, runs, and its name is printed")
@@ -244,7 +206,22 @@ def sources(box: Sandbox):
     check(result.code == 0, "the limit is the daemon's own")
 
 
-@story("systemd is told when it is ready, at work, reloading and stopping; the units are clean")
+@story("the units are clean")
+def units(box: Sandbox):
+    if not os.path.exists("/usr/bin/systemd-analyze"):
+        raise Skip("there is no systemd-analyze")
+    for name in ("stoker.service", "stoker-user.service"):
+        with open(os.path.join(BUILD, "configs", name), encoding="utf-8") as file:
+            text = file.read()
+        line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+        check(line.endswith("/bin/stoker serve"), f"{name}: {line}")
+        unit = box.file(name, text.replace(line, "ExecStart=/bin/true serve"))
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        equal((done.returncode, done.stdout), (0, ""), f"systemd-analyze verify {name}")
+
+
+@story("systemd is told when it is ready, at work, reloading and stopping")
 def systemd(box: Sandbox):
     path = os.path.join(box.path, "notify.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
