@@ -625,9 +625,9 @@ static void on_written(void *context, const struct err *err)
 }
 
 /* What runs that have failed left here is kept within limits. */
-static void tidy_kept(struct engine *engine)
+static void tidy_copies(struct engine *engine)
 {
-	if (kept_prepare(&engine->kept, engine->settings->retention.fetched_bytes))
+	if (kept_prepare(&engine->kept, engine->settings->retention.copies_bytes))
 		writer_add(engine->writer, &engine->kept.job);
 }
 
@@ -641,7 +641,7 @@ static void end_run(struct engine *engine, uint64_t id)
 	if (run->row.state == RUN_SUCCEEDED)
 		remove_fetched(engine, run);
 	else
-		tidy_kept(engine);
+		tidy_copies(engine);
 	copies_end_run(engine->copies, run);
 	engine->handler->on_ended(engine->context, run);
 }
@@ -1179,7 +1179,7 @@ void engine_start(struct engine *engine)
 	uv_timer_start(&engine->again, on_retry_due, 1000, 1000);
 	on_requests_due(&engine->requests); /* before anything starts: a worker may be drained */
 	engine_kick(engine);
-	tidy_kept(engine);
+	tidy_copies(engine);
 }
 
 void engine_stop(struct engine *engine)

@@ -105,13 +105,16 @@ static void empty_folder(struct gc *gc, const char *path, bool logs_only, struct
 static void remove_folder(struct gc *gc, const struct gc_item *item, struct gc_tally *tally)
 {
 	const char *path = paths_run_dir(&gc->arena, gc->plan.home, item->dag, item->number);
+	const char *copies = paths_copies(&gc->arena, gc->plan.home, item->dag, item->number);
 	struct gc_tally files = { 0 };
 
 	empty_folder(gc, path, false, &files);
+	empty_folder(gc, copies, false, &files);
 	tally->count++;
 	tally->bytes += files.bytes;
 	if (gc->plan.dry)
 		return;
+	rmdir(copies);
 	unlink(paths_owner(&gc->arena, gc->plan.home, item->dag, item->number));
 	if (rmdir(path) < 0)
 		note_failure(gc, path, "");

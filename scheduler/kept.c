@@ -1,11 +1,7 @@
 #include "scheduler/kept.h"
 
-#include <dirent.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -14,12 +10,12 @@
 #include "scheduler/paths.h"
 #include "scheduler/store_parts.h"
 
-/* A file that nobody needs now. */
+/* A copy of a run that has ended. */
 struct spare_file {
 	const char *path;
 	int64_t bytes;
-	int64_t used_ms; /* last changed, or the end of its run */
-	uint64_t run;	 /* of a copy: its row; 0: artifacts */
+	int64_t used_ms; /* the end of its run */
+	uint64_t run;	 /* its row in the ledger */
 	int64_t step;
 	int64_t seq;
 };
@@ -69,44 +65,6 @@ static int list_copies(struct store *store, struct spares *spares, struct err *e
 	return rc;
 }
 
-/* 1: a run that goes on may need it, 0: none does. */
-static int is_needed(struct store *store, const char *digest, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_kept_needed);
-	int rc;
-
-	store_bind_text(stmt, 1, digest);
-	rc = store_step_row(store, stmt, "look for who needs a parcel", err);
-	sqlite3_reset(stmt);
-	return rc;
-}
-
-/* Half of one (.part) is as good as one: its digest is the beginning of its name. */
-static int list_fetched(struct store *store, struct spares *spares, struct err *err)
-{
-	const char *folder = paths_fetched(spares->arena, store->home, "");
-	DIR *dir = opendir(folder);
-	int rc = 0;
-
-	if (dir == NULL)
-		return 0;
-	for (struct dirent *entry; rc >= 0 && (entry = readdir(dir)) != NULL;) {
-		struct spare_file file = { .path = arena_printf(spares->arena, "%s%s", folder, entry->d_name) };
-		struct stat st;
-
-		if (entry->d_name[0] == '.' || stat(file.path, &st) < 0 || !S_ISREG(st.st_mode))
-			continue;
-		rc = is_needed(store, arena_strndup(spares->arena, entry->d_name, strcspn(entry->d_name, ".")),
-			       err);
-		file.bytes = (int64_t)st.st_blocks * 512;
-		file.used_ms = (int64_t)st.st_mtim.tv_sec * 1000;
-		if (rc == 0)
-			add_spare(spares, &file);
-	}
-	closedir(dir);
-	return rc < 0 ? rc : 0;
-}
-
 static int forget_copy(struct store *store, const struct spare_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_kept_forget);
@@ -126,13 +84,12 @@ static int remove_oldest(struct store *store, struct spares *spares, int64_t byt
 	for (size_t i = 0; rc == 0 && i < spares->count && spares->bytes > bytes_max; i++) {
 		const struct spare_file *file = &spares->items[i];
 
-		if (file->run != 0)
-			rc = forget_copy(store, file, err);
-		if (rc == 0) {
-			unlink(file->path);
-			spares->bytes -= file->bytes;
-			log_info("kept.removed", TEXT("path", file->path), NUMBER("bytes", file->bytes));
-		}
+		rc = forget_copy(store, file, err);
+		if (rc < 0)
+			break;
+		unlink(file->path);
+		spares->bytes -= file->bytes;
+		log_info("copy.removed", TEXT("path", file->path), NUMBER("bytes", file->bytes));
 	}
 	return rc;
 }
@@ -146,8 +103,6 @@ int kept_tidy(struct store *store, int64_t bytes_max, struct err *err)
 	if (rc < 0)
 		return rc;
 	rc = list_copies(store, &spares, err);
-	if (rc == 0)
-		rc = list_fetched(store, &spares, err);
 	if (rc == 0)
 		rc = remove_oldest(store, &spares, bytes_max, err);
 	free(spares.items);

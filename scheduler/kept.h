@@ -1,12 +1,11 @@
 /*
- * kept.h - how much of what was fetched is kept for runs that have ended
+ * kept.h - how much is kept of the copies of checkpoints of runs that have ended
  *
- * Artifacts on their way (parcels/fetched) and copies of checkpoints (checkpoints/) go when their run has
- * succeeded. After one that failed they stay, for `stoker retry`; together they may take so many bytes, beyond
- * that the oldest go. What a run that goes on may need is never touched.
+ * They go when their run has succeeded (core_copy.c), or is removed (gc.h). After one that has not succeeded they
+ * stay, for `stoker retry`; together they may take so many bytes, beyond that the oldest go. Those of a run that
+ * goes on are never touched.
  *
- * A job for the writer's thread (writer.h): it reads folders and removes files, and the ledger says afterwards
- * what is there.
+ * A job for the writer's thread (writer.h): it removes files, and the ledger says afterwards what is there.
  */
 #ifndef SCHEDULER_KEPT_H
 #define SCHEDULER_KEPT_H

@@ -12,6 +12,7 @@ void retention_init(struct retention *retention)
 		.metrics_age_ms = 180 * DAY_MS,
 		.events_age_ms = 730 * DAY_MS,
 		.backups_age_ms = 90 * DAY_MS,
-		.fetched_bytes = INT64_C(20) << 30,
+		.fetched_bytes = INT64_C(4) << 30,
+		.copies_bytes = INT64_C(20) << 30,
 	};
 }

@@ -23,7 +23,8 @@ struct retention {
 	int64_t metrics_age_ms;	      /* all but the last of each task */
 	int64_t events_age_ms;
 	int64_t backups_age_ms; /* those made before an upgrade of the database */
-	int64_t fetched_bytes;	/* of what was fetched for runs that did not succeed; the oldest go (kept.h) */
+	int64_t fetched_bytes;	/* artifacts on their way, oldest first */
+	int64_t copies_bytes;	/* copies of checkpoints of runs that have not succeeded (kept.h) */
 };
 
 void retention_init(struct retention *retention);

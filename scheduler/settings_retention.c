@@ -68,6 +68,7 @@ static const struct field retention_fields[] = {
 	AGE("events", struct retention, events_age_ms),
 	AGE("backups", struct retention, backups_age_ms),
 	{ "fetched", value_size, AT(struct retention, fetched_bytes), .example = "4G" },
+	{ "copies", value_size, AT(struct retention, copies_bytes), .example = "20G" },
 };
 
 const struct field_level settings_retention_level = { "'retention'", retention_fields,

@@ -5,7 +5,7 @@ sim=${STOKER_BUILD:-.}/tests/sim/sim
 crowd=${STOKER_BUILD:-.}/tests/sim/crowd
 seeds=10000 crowds=1500
 test "${STOKER_TEST_QUICK:-0}" = 1 && seeds=1000 crowds=150
-echo 1..15
+echo 1..17
 number=0
 report() {
 	number=$((number + 1))
@@ -31,7 +31,7 @@ ok"*) echo "ok $number - $1" ;;
 	*) echo "not ok $number - $1"; echo "# $2" ;;
 	esac
 }
-for rule in epochs commit silence success resume lease margin pool slots; do
+for rule in epochs commit silence success resume lease margin pool slots copy bring; do
 	judge "a broken rule is noticed: $rule" "$("$sim" --seeds 2000 --break $rule 2>&1)"
 done
 judge "crowds exceed no limit and starve nobody" "$("$crowd" --seeds $crowds 2>&1)"

@@ -1,4 +1,4 @@
-# Copies of checkpoints, and what is kept of them; the libraries are those of scheduler.mk.
+# Copies of checkpoints; the libraries are those of scheduler.mk.
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_copies tests/unit/test_kept
 TESTS += tests/unit/test_copies tests/unit/test_kept

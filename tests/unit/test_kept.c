@@ -1,5 +1,5 @@
 /*
- * What was fetched for runs that have ended is kept within limits, and the ledger says what is there.
+ * Copies of checkpoints of runs that have ended are kept within limits, and the ledger says what is there.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,26 +150,6 @@ static void copies_of_the_runs_that_ended_first_go(void **state)
 	assert_int_equal(count_copies(), 1);
 }
 
-static void artifacts_that_a_run_may_need_stay(void **state)
-{
-	(void)state;
-	end_run(1, "failed", 1000);
-	end_run(2, "running", 0);
-	make_file("parcels/fetched/aa");
-	make_file("parcels/fetched/bb.part");
-	make_file("parcels/fetched/cc");
-	make_file("parcels/dd"); /* a source is nobody's of these */
-	exec("INSERT INTO artifact (run, step, attempt, digest, bytes, files, worker) VALUES (1, 0, 1, 'aa', 1, 1, 'w'),"
-	     " (2, 0, 1, 'bb', 1, 1, 'w')");
-	tidy(3 * FILE_BYTES);
-	assert_true(is_there("parcels/fetched/cc"));
-	tidy(0);
-	assert_false(is_there("parcels/fetched/aa"));
-	assert_false(is_there("parcels/fetched/cc"));
-	assert_true(is_there("parcels/fetched/bb.part"));
-	assert_true(is_there("parcels/dd"));
-}
-
 static void nothing_is_there_and_nothing_happens(void **state)
 {
 	(void)state;
@@ -183,7 +163,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(copies_of_the_runs_that_ended_first_go),
-		TEST(artifacts_that_a_run_may_need_stay),
 		TEST(nothing_is_there_and_nothing_happens),
 	};
 
