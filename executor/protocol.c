@@ -245,6 +245,26 @@ static void put(struct buf *out, enum frame_type type, const struct layout *layo
 	end(out, start);
 }
 
+/* The bytes of its span come last, for the caller to put them there. Its other fields are plain. */
+static uint8_t *put_with_room(struct buf *out, enum frame_type type, const struct layout *layout,
+			      const void *value, size_t n)
+{
+	size_t start = begin(out, type);
+	uint8_t head[1 + VARINT_BYTES_MAX] = { 0 };
+
+	for (size_t i = 0; i < layout->count; i++) {
+		if (layout->fields[i].kind == KIND_SPAN)
+			head[0] = layout->fields[i].tag;
+		else
+			put_plain(out, layout, i, value);
+	}
+	buf_append(out, head, 1 + encode_varint(n, head + 1));
+	buf_reserve(out, n);
+	out->bytes += n;
+	end(out, start);
+	return out->data + out->bytes - n;
+}
+
 /* --- reading -------------------------------------------------------------------------------------------- */
 
 struct fields {
@@ -827,16 +847,7 @@ void protocol_put_data(struct buf *out, const struct frame_data *frame)
 
 uint8_t *protocol_put_data_room(struct buf *out, const struct frame_data *frame)
 {
-	size_t last = data_layout.count - 1, start = begin(out, FRAME_DATA);
-	uint8_t head[1 + VARINT_BYTES_MAX] = { data_layout.fields[last].tag };
-
-	for (size_t i = 0; i < last; i++)
-		put_plain(out, &data_layout, i, frame);
-	buf_append(out, head, 1 + encode_varint(frame->n, head + 1));
-	buf_reserve(out, frame->n);
-	out->bytes += frame->n;
-	end(out, start);
-	return out->data + out->bytes - frame->n;
+	return put_with_room(out, FRAME_DATA, &data_layout, frame, frame->n);
 }
 
 void protocol_put_exited(struct buf *out, const struct frame_exited *frame)
@@ -872,6 +883,11 @@ void protocol_put_get(struct buf *out, const struct frame_get *frame)
 void protocol_put_parcel(struct buf *out, enum frame_type type, const struct frame_parcel *frame)
 {
 	put(out, type, &parcel_layout, frame);
+}
+
+uint8_t *protocol_put_parcel_room(struct buf *out, enum frame_type type, const struct frame_parcel *frame)
+{
+	return put_with_room(out, type, &parcel_layout, frame, frame->n);
 }
 
 void protocol_put_identity(struct buf *out, const struct record_identity *record)

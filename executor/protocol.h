@@ -431,6 +431,7 @@ void protocol_put_finding(struct buf *out, const struct frame_finding *frame);
 void protocol_put_want(struct buf *out, const struct frame_want *frame);
 void protocol_put_get(struct buf *out, const struct frame_get *frame);
 void protocol_put_parcel(struct buf *out, enum frame_type type, const struct frame_parcel *frame);
+uint8_t *protocol_put_parcel_room(struct buf *out, enum frame_type type, const struct frame_parcel *frame);
 void protocol_put_identity(struct buf *out, const struct record_identity *record);
 void protocol_put_started(struct buf *out, const struct record_started *record);
 void protocol_put_checkpoint(struct buf *out, const struct record_checkpoint *record);

@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 #include "common/unpack.h"
+#include "executor/early.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 
@@ -23,6 +24,7 @@ struct trail {
 	int fd;
 	struct unpack unpack;
 	uint64_t read;
+	uint64_t gone; /* set going for the disk */
 	struct err err; /* what was found already */
 	bool ended;
 	uint8_t piece[PIECE_BYTES];
@@ -45,15 +47,24 @@ static void read_on(struct trail *trail, uint64_t end)
 	}
 }
 
+/* In pieces that a file system likes. */
+static void set_going(struct trail *trail)
+{
+	if (trail->asked - trail->gone < EARLY_BYTES)
+		return;
+	sync_file_range(trail->fd, (off_t)trail->gone, (off_t)(trail->asked - trail->gone),
+			SYNC_FILE_RANGE_WRITE);
+	trail->gone = trail->asked;
+}
+
 static void follow(uv_work_t *work)
 {
 	struct trail *trail = work->data;
 
 	pthread_mutex_lock(&trail->mutex);
 	if (!trail->ended) {
-		sync_file_range(trail->fd, (off_t)trail->read, (off_t)(trail->asked - trail->read),
-				SYNC_FILE_RANGE_WRITE);
 		read_on(trail, trail->asked);
+		set_going(trail);
 	}
 	pthread_mutex_unlock(&trail->mutex);
 }

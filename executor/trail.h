@@ -2,8 +2,8 @@
  * trail.h - a parcel that comes in is verified while the rest still comes
  *
  * To verify a GB takes most of a second, and so does writing it to the disk. Done in the end both are waited for.
- * So a thread of libuv's pool reads behind what is written, a few MiB at a time, adds it to the digests, and sets
- * it going for the disk. In the end little is left to do; only then does anybody hear of what is wrong.
+ * So a thread of libuv's pool reads behind what is written, a MiB at a time, adds it to the digests, and sets it
+ * going for the disk. In the end little is left to do; only then does anybody hear of what is wrong.
  *
  * Ownership: the file is opened anew, so that a lock on the caller's descriptor is the caller's alone.
  */
@@ -15,7 +15,7 @@
 
 #include "common/err.h"
 
-enum { TRAIL_BYTES = 4 * 1024 * 1024 }; /* that it is behind before it is set to work */
+enum { TRAIL_BYTES = 1024 * 1024 }; /* that it is behind before it is set to work: still in the processor's cache */
 
 struct trail;
 

@@ -20,7 +20,7 @@
 enum {
 	EVENTS = 16,
 	OFFERS_MAX = 64,
-	PIECE_BYTES = 128 * 1024,
+	PIECE_BYTES = 256 * 1024,
 };
 
 /* One that is asked for. */
@@ -346,29 +346,38 @@ static struct offer *next_in_turn(struct offer_set *set)
 	return NULL;
 }
 
+/* Reads it to where it is sent from. */
+static int put_piece(struct offer_set *set, struct offer *offer, size_t n, struct err *err)
+{
+	struct buf *lane = outbox_bulk(set->out);
+	size_t before = lane->bytes;
+	uint8_t *room = protocol_put_parcel_room(lane, FRAME_PARCEL_BACK,
+						 &(struct frame_parcel){ .digest = offer->get.digest,
+									 .offset = offer->sent,
+									 .total = offer->parcel.bytes,
+									 .n = n });
+	ssize_t got = pack_read(&offer->reader, offer->sent, room, n, err);
+
+	if (got == (ssize_t)n)
+		return 0;
+	lane->bytes = before;
+	return got < 0 ? err->code : err_set(err, ERR_CORRUPT, "it ends too early");
+}
+
 bool offer_pump(struct offer_set *set)
 {
-	static uint8_t piece[PIECE_BYTES];
 	struct offer *offer = outbox_bulk_has_room(set->out) ? next_in_turn(set) : NULL;
 	uint64_t max = offer == NULL ? 0 : allowance(offer);
 	struct err err = { 0 };
-	ssize_t n;
 
 	if (offer == NULL)
 		return false;
 	max = max < PIECE_BYTES ? max : PIECE_BYTES;
-	n = pack_read(&offer->reader, offer->sent, piece, (size_t)max, &err);
-	if (n <= 0) {
-		give_up(set, offer, false, n < 0 ? err.text : "it ends too early");
+	if (put_piece(set, offer, (size_t)max, &err) < 0) {
+		give_up(set, offer, false, err.text);
 		return true;
 	}
-	protocol_put_parcel(outbox_bulk(set->out), FRAME_PARCEL_BACK,
-			    &(struct frame_parcel){ .digest = offer->get.digest,
-						    .offset = offer->sent,
-						    .total = offer->parcel.bytes,
-						    .bytes = piece,
-						    .n = (size_t)n });
-	offer->sent += (uint64_t)n;
+	offer->sent += max;
 	if (offer->sent == offer->parcel.bytes)
 		free_offer(set, offer); /* should some of it get lost, it is asked for anew */
 	return true;

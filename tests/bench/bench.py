@@ -490,7 +490,7 @@ class Arrival:
                 began = time.monotonic()
             if any(not name.endswith(".part") for name in names):
                 self.seconds = time.monotonic() - began
-            time.sleep(0.002)
+            time.sleep(0.01)
 
 
 def bench_sshcopy(parent, repeat):

@@ -285,16 +285,21 @@ static void what_is_missing_of_a_frame_never_reaches_into_the_next(void **state)
 	buf_fini(&buf);
 }
 
-static void data_put_in_place_are_the_same_as_copied_ones(void **state)
+static void bytes_put_in_place_are_the_same_as_copied_ones(void **state)
 {
 	struct frame_data data = { .id = { 1, 2, 3 }, .stream = STREAM_LOG, .offset = 70000 };
+	struct frame_parcel parcel = { .digest = "0123", .offset = 128, .total = 1 << 20 };
 	struct buf copied = { 0 }, in_place = { 0 };
 	uint8_t bytes[300];
 
 	(void)state;
 	memset(bytes, 'x', sizeof bytes);
 	data.bytes = bytes;
+	parcel.bytes = bytes;
 	for (data.n = 1; data.n <= sizeof bytes; data.n += 13) {
+		parcel.n = data.n;
+		protocol_put_parcel(&copied, FRAME_PARCEL_BACK, &parcel);
+		memset(protocol_put_parcel_room(&in_place, FRAME_PARCEL_BACK, &parcel), 'x', parcel.n);
 		protocol_put_data(&copied, &data);
 		memset(protocol_put_data_room(&in_place, &data), 'x', data.n);
 	}
@@ -382,7 +387,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_passed_over),
 		cmocka_unit_test(every_cut_of_a_frame_asks_for_more),
 		cmocka_unit_test(what_is_missing_of_a_frame_never_reaches_into_the_next),
-		cmocka_unit_test(data_put_in_place_are_the_same_as_copied_ones),
+		cmocka_unit_test(bytes_put_in_place_are_the_same_as_copied_ones),
 		cmocka_unit_test(absurd_lengths_are_refused),
 		cmocka_unit_test(a_text_with_a_nul_is_refused),
 		cmocka_unit_test(damaged_frames_never_crash),

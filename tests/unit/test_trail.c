@@ -15,7 +15,7 @@
 #include "executor/early.h"
 #include "executor/trail.h"
 
-enum { BIG_BYTES = 3 * TRAIL_BYTES + 12345 };
+enum { BIG_BYTES = EARLY_BYTES + 12345 };
 
 static char root[64], path[96];
 static uint8_t *bytes; /* of a parcel */
