@@ -19,7 +19,7 @@ DEMO="python3 python3-numpy python3-sklearn libopenblas0-pthread"
 # own with sshd and ip (tests/e2e/lab.py) and log in to them with various shells. croniter is what due times are
 # compared with.
 TEST="libcmocka-dev clang libclang-rt-dev llvm valgrind xz-utils openssh-server openssh-client iproute2 tcsh fish zsh"
-TEST="$TEST python3-croniter"
+TEST="$TEST python3-croniter openssl"
 # What makes the agent for workers of the other machine type.
 case $(uname -m) in
 x86_64) CROSS="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;

@@ -37,14 +37,14 @@ done
 
 # Time is read in one file; the agent's loops read clocks of their own kind and are listed.
 number=$((number + 1))
-wrong=$(grep -rnE --include='*.c' '\b(clock_gettime|gettimeofday|time)\(' common dag executor scheduler |
+wrong=$(grep -rnE --include='*.c' '\b(clock_gettime|gettimeofday|time)\(' common dag executor web scheduler |
 	grep -vE '^common/clock\.c|^executor/agent/|\btime\([^)]*[a-z_]' | sed 's/^/# /')
 if test -z "$wrong"; then echo "ok $number - only common/clock reads the time"
 else echo "not ok $number - only common/clock reads the time"; echo "$wrong"; fi
 
 # SQL stands in the schema and in the lists of statements; store.c and migrate.c open and migrate.
 number=$((number + 1))
-wrong=$(grep -rnE --include='*.c' '"(SELECT|INSERT|UPDATE|DELETE|PRAGMA) ' common dag executor scheduler |
+wrong=$(grep -rnE --include='*.c' '"(SELECT|INSERT|UPDATE|DELETE|PRAGMA) ' common dag executor web scheduler |
 	grep -vE '^scheduler/(store|migrate)\.c' | sed 's/^/# /')
 if test -z "$wrong"; then echo "ok $number - SQL stands in its own files"
 else echo "not ok $number - SQL stands in its own files"; echo "$wrong"; fi

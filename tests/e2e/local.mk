@@ -13,6 +13,7 @@ e2e_stories = \
 	tests/e2e/test_copy.py \
 	tests/e2e/test_daemon.py \
 	tests/e2e/test_cli.py \
+	tests/e2e/test_control.py \
 	tests/e2e/test_croniter.py \
 	tests/e2e/test_control.py \
 	tests/e2e/test_demo.py \

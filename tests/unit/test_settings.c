@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/scope.h"
 #include "dag/diagnostic.h"
 #include "scheduler/settings.h"
 
@@ -284,6 +285,50 @@ static void a_key_of_retention_is_told_with_its_place(void **state)
 	assert_string_equal(diagnostics.items[0].remedy, "did you mean 'logs'?");
 }
 
+static void the_page_is_on_this_machine_unless_said_otherwise(void **state)
+{
+	(void)state;
+	assert_int_equal(load("workers: {}\n"), 0);
+	assert_int_equal(settings->web.listen_count, 1);
+	assert_string_equal(settings->web.listen[0], "127.0.0.1:8765");
+	assert_false(settings->web.listen_given);
+	settings_free(settings);
+	assert_int_equal(load("web: false\n"), 0);
+	assert_true(settings->web.off);
+	settings_free(settings);
+	assert_int_equal(load("web:\n  listen: [\"127.0.0.1:1\", \"[::1]:1\"]\n  hosts: gpu-head.lan\n"
+			      "  tls: {certificate: ~/c.pem, key: /k.pem}\n  behind_proxy: true\n"
+			      "  shared: {socket: /run/s.sock, group: ops}\n"),
+			 0);
+	assert_true(settings->web.listen_given && settings->web.behind_proxy);
+	assert_int_equal(settings->web.listen_count, 2);
+	assert_string_equal(settings->web.hosts[0], "gpu-head.lan");
+	assert_string_equal(settings->web.certificate_path, "/home/alice/c.pem");
+	assert_string_equal(settings->web.shared_group, "ops");
+}
+
+static void mistakes_about_the_page_are_told_at_their_place(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t line, column;
+		const char *message;
+	} wrong[] = {
+		{ "web: {listen: example.com:80}\n", 1, 15, "'example.com:80' is no address to listen on" },
+		{ "web: {hosts: [http://a]}\n", 1, 15, "'http://a' is no host name" },
+		{ "web: {tls: {key: /k}}\n", 1, 12, "'tls' lacks 'certificate'" },
+		{ "web: {shared: {socket: a, group: g}}\n", 1, 24, "'socket' is an absolute path" },
+		{ "web: {lisen: x}\n", 1, 7, "unknown key 'lisen' in 'web'" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		assert_refused(wrong[i].text, wrong[i].line, wrong[i].column, wrong[i].message);
+		diagnostics_fini(&diagnostics);
+		diagnostics_init(&diagnostics);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -304,6 +349,8 @@ int main(void)
 		TEST(a_named_file_must_be_there),
 		TEST(who_is_told_is_read_as_in_a_dag),
 		TEST(mistakes_about_notices_are_told_at_their_place),
+		TEST(the_page_is_on_this_machine_unless_said_otherwise),
+		TEST(mistakes_about_the_page_are_told_at_their_place),
 		TEST(a_time_zone_is_one_that_there_is),
 		TEST(without_one_this_machines_holds),
 		TEST(what_is_kept_is_a_year_unless_said),

@@ -1,0 +1,274 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/scope.h"
+#include "scheduler/token.h"
+#include "scheduler/view.h"
+#include "scheduler/view_dags.h"
+#include "tests/unit/run_fixture.h"
+#include "web/auth.h"
+
+static const char yaml[] = "name: night\n"
+			   "schedule: \"30 2 * * *\"\n"
+			   "steps:\n"
+			   "  train: {run: x}\n";
+
+static struct store *store;
+static json_t *answer;
+static struct err err;
+
+static int set_up(void **state)
+{
+	(void)state;
+	return store_open_memory(&store, &err);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	json_decref(answer);
+	answer = NULL;
+	store_close(store);
+	store = NULL;
+	return 0;
+}
+
+static void sql(const char *text)
+{
+	char *message = NULL;
+
+	if (sqlite3_exec(store->db, text, NULL, NULL, &message) != SQLITE_OK)
+		fail_msg("%s: %s", text, message);
+}
+
+static uint64_t new_run(void)
+{
+	autodag struct dag *dag = fixture_dag(yaml);
+	const struct store_new_run wanted = { .dag = dag, .params = "{}", .trigger = "manual", .actor = "ada",
+					      .origin = "cli box", .wall_ms = FIXTURE_NOW_MS };
+	uint64_t run;
+
+	if (store_create_run(store, &wanted, &run, &err) < 0)
+		fail_msg("%s", err.text);
+	return run;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text == NULL ? "(null)" : text;
+}
+
+/* --- DAGs ------------------------------------------------------------------------------------------------- */
+
+static void dags_of_files_and_of_runs_are_one_list_by_name(void **state)
+{
+	autodag struct dag *dag = fixture_dag(yaml);
+	const struct view_dag_facts facts[] = { { .name = "a", .path = "/d/a.yaml", .problem = "a.yaml:1:1: error" },
+						{ .name = "night", .path = "/d/night.yaml", .dag = dag,
+						  .next_due_wall_ms = FIXTURE_NOW_MS },
+						{ .name = "z", .path = "/d/z.yaml", .dag = dag } };
+	static const char *const names[] = { "a", "b", "night", "z" };
+	json_t *list;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		new_run();
+	sql("INSERT INTO dag (name, last_number) VALUES ('b', 0)");
+	sql("UPDATE run SET state = 'succeeded', ended_ms = number * 1000 WHERE number < 4");
+	sql("UPDATE dag SET paused_by = 'ada', paused_ms = 5000 WHERE name = 'night'");
+	assert_int_equal(view_dags(store, facts, 3, 3, &answer, &err), 0);
+	list = json_object_get(answer, "dags");
+	assert_int_equal(json_array_size(list), 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_string_equal(text_of(json_array_get(list, i), "dag"), names[i]);
+	assert_string_equal(text_of(json_array_get(list, 0), "problem"), "a.yaml:1:1: error");
+	list = json_array_get(list, 2);
+	assert_int_equal(json_integer_value(json_object_get(list, "active")), 2);
+	assert_int_equal(json_array_size(json_object_get(list, "latest")), 3);
+	assert_string_equal(text_of(list, "last_success"), "1970-01-01T00:00:03.000Z");
+	assert_string_equal(text_of(list, "paused_by"), "ada");
+	assert_string_equal(text_of(list, "next_due"), "2027-01-15T12:00:00.000Z");
+}
+
+static void a_dag_without_a_file_is_as_it_ran_last(void **state)
+{
+	(void)state;
+	new_run();
+	assert_int_equal(view_dag(store, "night", NULL, 5, &answer, &err), 0);
+	assert_true(json_is_false(json_object_get(answer, "in_force")));
+	assert_string_equal(text_of(answer, "text"), yaml);
+	assert_int_equal(json_array_size(json_object_get(answer, "steps")), 1);
+	assert_int_equal(view_dag(store, "nigth", NULL, 5, &answer, &err), ERR_NOT_FOUND);
+	assert_string_equal(err.text, "there is no DAG called nigth; did you mean night?");
+}
+
+/* --- the ledger ------------------------------------------------------------------------------------------- */
+
+static void pages_of_the_ledger_follow_each_other_and_never_part_one_moment(void **state)
+{
+	int64_t before = 0;
+	size_t seen = 0, pages = 0;
+
+	(void)state;
+	new_run();
+	sql("INSERT INTO schedule (id, dag, cron, timezone, since_ms, settled_ms, version, zone, catchup, overlap)"
+	    " VALUES (1, 1, '0 * * * *', 'UTC', 0, 0, 1, 'UTC', 'none', 'skip'),"
+	    " (2, 1, '0 */2 * * *', 'UTC', 0, 0, 1, 'UTC', 'none', 'skip')");
+	sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)"
+	    " INSERT INTO occurrence (schedule, due_ms, nominal, state, decided_ms) SELECT 1, i * 1000, 'x', 'ran', 1 FROM n"
+	    " UNION ALL SELECT 2, i * 2000, 'x', 'skipped', 1 FROM n WHERE i <= 25");
+	do {
+		const struct view_ledger wanted = {
+			.dag = "night", .limit = 7, .before_wall_ms = before, .from_wall_ms = INT64_MIN
+		};
+
+		json_decref(answer);
+		assert_int_equal(view_ledger(store, &wanted, &answer, &err), 0);
+		seen += json_array_size(json_object_get(answer, "occurrences"));
+		before = json_integer_value(json_object_get(answer, "next"));
+		pages++;
+	} while (before != 0 && pages < 100);
+	assert_int_equal(seen, 75);
+	assert_int_equal(pages, 10);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------------------- */
+
+static void a_curve_of_many_lines_is_thinned_to_points_that_lie_evenly(void **state)
+{
+	uint64_t run = new_run();
+	json_t *points;
+	double last = 0;
+
+	(void)state;
+	sql("INSERT INTO attempt (run, step, number, state, worker, boot_id, fence, intended_ms)"
+	    " VALUES (1, 0, 1, 'running', 'local', '', 1, 1)");
+	sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
+	    " INSERT INTO metric SELECT 1, 0, 1, i * 37, i, '{\"step\": ' || i || ', \"note\": \"x\"}' FROM n");
+	assert_int_equal(view_metrics(store, run, 0, 100, &answer, &err), 0);
+	assert_true(json_is_true(json_object_get(answer, "thinned")));
+	points = json_object_get(answer, "metrics");
+	assert_in_range(json_array_size(points), 95, 100);
+	for (size_t i = 0; i < json_array_size(points); i++) {
+		json_t *values = json_object_get(json_array_get(points, i), "values");
+		double at = json_number_value(json_object_get(values, "step"));
+
+		assert_int_equal(json_object_size(values), 1);
+		assert_true(at > last && (i == 0 || at - last < 1100));
+		last = at;
+	}
+	assert_int_equal((int)last, 50000);
+}
+
+/* --- one task --------------------------------------------------------------------------------------------- */
+
+static void a_task_is_told_with_its_run(void **state)
+{
+	uint64_t run = new_run();
+
+	(void)state;
+	assert_int_equal(view_task(store, run, 0, &answer, &err), 0);
+	assert_string_equal(text_of(answer, "run"), "night/1");
+	assert_string_equal(text_of(answer, "task"), "train");
+	assert_int_equal(view_task(store, run, 7, &answer, &err), ERR_NOT_FOUND);
+}
+
+/* --- tokens ----------------------------------------------------------------------------------------------- */
+
+static enum web_role role_of(const char *digest, int64_t wall_ms)
+{
+	struct web_token token;
+
+	assert_int_equal(token_find(store, digest, wall_ms, &token, &err), 0);
+	return token.role;
+}
+
+static void a_token_is_good_until_it_expires_or_is_revoked(void **state)
+{
+	const struct token_row ci = { .digest = "d1", .name = "ci", .role = WEB_OPERATOR },
+			       brief = { .digest = "d2", .name = "brief", .role = WEB_VIEWER, .expires_wall_ms = 5000 },
+			       again = { .digest = "d3", .name = "ci", .role = WEB_VIEWER };
+	struct web_token token;
+	bool any;
+
+	(void)state;
+	assert_int_equal(token_exists(store, 1000, &any, &err), 0);
+	assert_false(any);
+	assert_int_equal(token_add(store, &ci, "ada", "cli box", 1000, &err), 0);
+	assert_int_equal(token_add(store, &again, "ada", "cli box", 1000, &err), ERR_EXISTS);
+	assert_int_equal(token_add(store, &brief, "ada", "cli box", 1000, &err), 0);
+	assert_int_equal(role_of("d1", 9000), WEB_OPERATOR);
+	assert_int_equal(role_of("d2", 4999), WEB_VIEWER);
+	assert_int_equal(role_of("d2", 5000), WEB_NOBODY);
+	assert_int_equal(token_revoke(store, "ci", "ada", "cli box", 6000, &err), 0);
+	assert_int_equal(role_of("d1", 9000), WEB_NOBODY);
+	assert_int_equal(token_revoke(store, "ci", "ada", "cli box", 6000, &err), ERR_NOT_FOUND);
+	assert_int_equal(token_find(store, "d9", 0, &token, &err), ERR_NOT_FOUND);
+	assert_int_equal(token_exists(store, 5000, &any, &err), 0);
+	assert_false(any);
+	assert_int_equal(token_add(store, &again, "ada", "cli box", 7000, &err), 0);
+	assert_int_equal(role_of("d3", 9000), WEB_VIEWER);
+	assert_int_equal(token_list(store, 9000, &answer, &err), 0);
+	assert_int_equal(json_array_size(json_object_get(answer, "tokens")), 3);
+}
+
+/* --- speed ------------------------------------------------------------------------------------------------ */
+
+/* However many runs there are. (Tables of a few rows are walked: DAGs, workers, tokens, what is alive.) */
+static void nothing_walks_through_what_grows(void **state)
+{
+	static const enum store_statement statements[] = {
+		STMT_web_dag,		STMT_web_dag_latest,	STMT_web_dag_last_success, STMT_web_dag_active,
+		STMT_web_dag_text,	STMT_web_occurrences,	STMT_web_task,		   STMT_web_task_attempts,
+		STMT_web_task_outputs,	STMT_web_metric_attempts, STMT_web_metric_count,   STMT_web_metric_last,
+		STMT_web_metrics,	STMT_web_queue_oldest,	STMT_web_running_count,	   STMT_web_running_tasks,
+		STMT_web_live_attempts, STMT_web_checkpoint_ages, STMT_web_successes,	   STMT_web_events_since,
+		STMT_web_last_event,	STMT_find_token,
+	};
+	static const char *const walks[] = { "SCAN run",  "SCAN task",	"SCAN checkpoint", "SCAN metric", "SCAN output",
+					     "SCAN event", "SCAN occurrence", "SCAN dag_version" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(statements); i++) {
+		const char *text = sqlite3_sql(store_statement(store, statements[i]));
+		autofree char *explain = mem_printf("EXPLAIN QUERY PLAN %s", text);
+		autobuf struct buf plan = { 0 };
+		sqlite3_stmt *stmt = NULL;
+
+		assert_int_equal(sqlite3_prepare_v2(store->db, explain, -1, &stmt, NULL), SQLITE_OK);
+		while (sqlite3_step(stmt) == SQLITE_ROW)
+			buf_printf(&plan, "%s\n", (const char *)sqlite3_column_text(stmt, 3));
+		sqlite3_finalize(stmt);
+		for (size_t k = 0; k < COUNT_OF(walks); k++)
+			if (strstr(buf_text(&plan), walks[k]) != NULL)
+				fail_msg("%s\n%s", text, buf_text(&plan));
+		if (strstr(buf_text(&plan), "SCAN attempt") != NULL &&
+		    strstr(buf_text(&plan), "SCAN attempt USING INDEX attempt_live") == NULL)
+			fail_msg("%s\n%s", text, buf_text(&plan));
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(dags_of_files_and_of_runs_are_one_list_by_name),
+		TEST(a_dag_without_a_file_is_as_it_ran_last),
+		TEST(pages_of_the_ledger_follow_each_other_and_never_part_one_moment),
+		TEST(a_curve_of_many_lines_is_thinned_to_points_that_lie_evenly),
+		TEST(a_task_is_told_with_its_run),
+		TEST(a_token_is_good_until_it_expires_or_is_revoked),
+		TEST(nothing_walks_through_what_grows),
+	};
+
+	return cmocka_run_group_tests_name("view_dags", tests, NULL, NULL);
+}
