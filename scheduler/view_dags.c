@@ -351,12 +351,12 @@ struct occurrences {
 	size_t count, room;
 };
 
-static json_t *occurrence_object(sqlite3_stmt *stmt, const char *dag, const char *cron, const char *timezone)
+static json_t *occurrence_object(sqlite3_stmt *stmt, const char *dag, const char *cron, const char *zone)
 {
 	json_t *object = json_object();
 
 	view_set_text(object, "cron", cron);
-	view_set_text(object, "timezone", timezone);
+	view_set_text(object, "timezone", zone);
 	view_set_time(object, "due", sqlite3_column_int64(stmt, 0));
 	view_set_text(object, "nominal", view_text(stmt, 1));
 	view_set_word(object, "mark", view_text(stmt, 2));
@@ -373,7 +373,7 @@ static json_t *occurrence_object(sqlite3_stmt *stmt, const char *dag, const char
 }
 
 static int read_occurrences(struct store *store, const struct view_ledger *wanted, int64_t schedule,
-			    const char *cron, const char *timezone, struct occurrences *out, struct err *err)
+			    const char *cron, const char *zone, struct occurrences *out, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_web_occurrences);
 	int rc;
@@ -386,7 +386,7 @@ static int read_occurrences(struct store *store, const struct view_ledger *wante
 		mem_grow(&out->items, &out->room, out->count, sizeof *out->items);
 		out->items[out->count++] =
 			(struct occurrence){ sqlite3_column_int64(stmt, 0),
-					     occurrence_object(stmt, wanted->dag, cron, timezone) };
+					     occurrence_object(stmt, wanted->dag, cron, zone) };
 	}
 	return rc;
 }
@@ -420,7 +420,8 @@ static json_t *cut_page(struct occurrences *all, size_t limit, json_t **next_out
 	json_t *list = json_array();
 	size_t n = 0;
 
-	qsort(all->items, all->count, sizeof *all->items, newest_first);
+	if (all->count > 1)
+		qsort(all->items, all->count, sizeof *all->items, newest_first);
 	while (n < all->count && (n < limit || all->items[n].due_wall_ms == all->items[n - 1].due_wall_ms))
 		json_array_append(list, all->items[n++].object);
 	*next_out = n < all->count ? json_integer(all->items[n - 1].due_wall_ms) : json_null();

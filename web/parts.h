@@ -77,7 +77,8 @@ struct exchange {
 
 struct web {
 	uv_loop_t *loop;
-	const struct web_settings *settings;
+	const struct web_settings *settings; /* in `arena` */
+	struct arena arena;
 	const struct web_source *source;
 	struct listener *listeners;
 	size_t listeners_count;

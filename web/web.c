@@ -489,6 +489,34 @@ static int open_listeners(struct web *web, struct err *err)
 	return rc;
 }
 
+static const char *copy_text(struct arena *arena, const char *text)
+{
+	return text == NULL ? NULL : arena_strdup(arena, text);
+}
+
+static const char *const *copy_list(struct arena *arena, const char *const *list, size_t count)
+{
+	const char **copy = arena_alloc(arena, (count + 1) * sizeof *copy);
+
+	for (size_t i = 0; i < count; i++)
+		copy[i] = arena_strdup(arena, list[i]);
+	return copy;
+}
+
+static struct web_settings *copy_settings(struct arena *arena, const struct web_settings *settings)
+{
+	struct web_settings *copy = arena_memdup(arena, settings, sizeof *settings);
+
+	copy->control_path = copy_text(arena, settings->control_path);
+	copy->shared_path = copy_text(arena, settings->shared_path);
+	copy->shared_group = copy_text(arena, settings->shared_group);
+	copy->certificate_path = copy_text(arena, settings->certificate_path);
+	copy->key_path = copy_text(arena, settings->key_path);
+	copy->listen = copy_list(arena, settings->listen, settings->listen_count);
+	copy->hosts = copy_list(arena, settings->hosts, settings->hosts_count);
+	return copy;
+}
+
 int web_open(uv_loop_t *loop, const struct web_settings *settings, const struct web_source *source,
 	     struct web **web_out, struct err *err)
 {
@@ -498,7 +526,8 @@ int web_open(uv_loop_t *loop, const struct web_settings *settings, const struct 
 		return err->code;
 	web = mem_zalloc(sizeof *web);
 	web->loop = loop;
-	web->settings = settings;
+	arena_init(&web->arena);
+	web->settings = copy_settings(&web->arena, settings);
 	web->source = source;
 	web->listeners = mem_array(settings->listen_count + 2, sizeof *web->listeners);
 	list_init(&web->connections);
@@ -538,6 +567,7 @@ static void on_closed(uv_handle_t *handle)
 	if (--web->handles > 0)
 		return;
 	free(web->listeners);
+	arena_fini(&web->arena);
 	free(web);
 }
 

@@ -12,7 +12,7 @@
  * timer: it never blocks. What it has no limits for has them here: a deadline for each request as a whole (its own
  * time-out only ends silence), the size of bodies, how many streams there are.
  *
- * Ownership: `settings` and `source` are the caller's and outlive the server.
+ * Ownership: `settings` are copied; `source` is the caller's and outlives the server.
  * Threads:   everything on the loop's.
  * Errors:    ERR_BUSY: somebody answers on the control socket; ERR_INVALID: an address, or an address that would be
  *            open to others without protection; ERR_DENIED, ERR_IO.
