@@ -230,6 +230,20 @@ static int on_token(void *context, const char *digest, struct web_token *out, st
 	return token_find(control->reader, digest, clock_wall_ms(), out, err);
 }
 
+/* Another number after each commit of somebody else; this connection makes none. */
+static int64_t on_version(void *context)
+{
+	struct control *control = context;
+	sqlite3_stmt *stmt = store_statement(control->reader, STMT_web_data_version);
+	int64_t version = -1;
+
+	if (stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW)
+		version = sqlite3_column_int64(stmt, 0);
+	if (stmt != NULL)
+		sqlite3_reset(stmt);
+	return version;
+}
+
 /* --- the whole -------------------------------------------------------------------------------------------- */
 
 static int64_t last_event(struct store *reader)
@@ -260,6 +274,7 @@ struct control *control_new(struct store *reader, const struct settings *setting
 		.log = on_log,
 		.token = on_token,
 		.metrics = control_metrics,
+		.version = on_version,
 		.context = control,
 	};
 	return control;

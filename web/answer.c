@@ -84,9 +84,10 @@ void answer_response(struct exchange *exchange, unsigned status, struct MHD_Resp
 {
 	const struct web *web = exchange->connection->listener->web;
 
-	if (exchange->answer != NULL)
+	if (exchange->answer != NULL && !exchange->answer_is_kept)
 		http->destroy_response(exchange->answer);
 	exchange->answer = response;
+	exchange->answer_is_kept = false;
 	exchange->status = status;
 	answer_header(exchange, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	answer_header(exchange, MHD_HTTP_HEADER_CACHE_CONTROL, cache);
@@ -98,7 +99,7 @@ void answer_response(struct exchange *exchange, unsigned status, struct MHD_Resp
 
 /* --- bytes ------------------------------------------------------------------------------------------------ */
 
-static bool may_compress(const struct exchange *exchange)
+bool answer_may_compress(const struct exchange *exchange)
 {
 	const char *accepted = exchange_header(exchange, MHD_HTTP_HEADER_ACCEPT_ENCODING);
 	const char *gzip = accepted == NULL ? NULL : strstr(accepted, "gzip");
@@ -111,7 +112,7 @@ static bool may_compress(const struct exchange *exchange)
 }
 
 /* By weak comparison: "W/" counts for nothing. */
-static bool is_known_tag(const struct exchange *exchange, const char *etag)
+bool answer_is_known(const struct exchange *exchange, const char *etag)
 {
 	const char *known = exchange_header(exchange, MHD_HTTP_HEADER_IF_NONE_MATCH);
 
@@ -121,7 +122,7 @@ static bool is_known_tag(const struct exchange *exchange, const char *etag)
 void answer_bytes(struct exchange *exchange, unsigned status, const char *type, const void *bytes, size_t n,
 		  const char *etag, const char *cache)
 {
-	bool unchanged = etag != NULL && status == 200 && is_known_tag(exchange, etag);
+	bool unchanged = etag != NULL && status == 200 && answer_is_known(exchange, etag);
 	struct MHD_Response *response = http->create_response_from_buffer(
 		unchanged ? 0 : n, (void *)(uintptr_t)(unchanged ? "" : bytes), MHD_RESPMEM_MUST_COPY);
 
@@ -171,10 +172,10 @@ static void send_json(struct exchange *exchange, unsigned status, char *text, si
 {
 	struct MHD_Response *response;
 	char tag[TAG_BYTES];
-	bool compressed = bytes >= COMPRESSED_BYTES_MIN && may_compress(exchange);
+	bool compressed = bytes >= COMPRESSED_BYTES_MIN && answer_may_compress(exchange);
 
 	tag_of(text, bytes, tag);
-	if (status == 200 && is_known_tag(exchange, tag)) {
+	if (status == 200 && answer_is_known(exchange, tag)) {
 		answer_bytes(exchange, 200, type, "", 0, tag, "no-cache");
 		free(text);
 		return;
@@ -189,6 +190,8 @@ static void send_json(struct exchange *exchange, unsigned status, char *text, si
 	}
 	response = http->create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
 	answer_response(exchange, status, response, type, "no-cache");
+	exchange->answer_bytes = bytes;
+	memcpy(exchange->answer_tag, tag, sizeof tag);
 	if (status == 200)
 		answer_header(exchange, MHD_HTTP_HEADER_ETAG, tag);
 	if (compressed)
@@ -208,12 +211,23 @@ void answer_json(struct exchange *exchange, unsigned status, json_t *json)
 	send_json(exchange, status, text, strlen(text), "application/json");
 }
 
+void answer_again(struct exchange *exchange, const struct cache_answer *kept)
+{
+	if (answer_is_known(exchange, kept->tag)) {
+		answer_bytes(exchange, 200, "application/json", "", 0, kept->tag, "no-cache");
+		return;
+	}
+	exchange->answer = kept->response;
+	exchange->answer_is_kept = true;
+	exchange->status = 200;
+}
+
 /* --- what is part of the program -------------------------------------------------------------------------- */
 
 void answer_kept(struct exchange *exchange, struct answer_kept *kept, const char *type, const void *bytes, size_t n,
 		 const char *cache)
 {
-	bool compressed = n >= COMPRESSED_BYTES_MIN && may_compress(exchange);
+	bool compressed = n >= COMPRESSED_BYTES_MIN && answer_may_compress(exchange);
 
 	if (kept->etag[0] == '\0')
 		tag_of(bytes, n, kept->etag);

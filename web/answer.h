@@ -28,6 +28,13 @@ void answer_error(struct exchange *exchange, const struct err *err); /* by answe
 void answer_bytes(struct exchange *exchange, unsigned status, const char *type, const void *bytes, size_t n,
 		  const char *etag, const char *cache);
 
+/* Whether the client takes gzip, and whether it has this already. */
+bool answer_may_compress(const struct exchange *exchange);
+bool answer_is_known(const struct exchange *exchange, const char *etag);
+
+/* An answer of the cache, as it is. */
+void answer_again(struct exchange *exchange, const struct cache_answer *kept);
+
 /* What never changes, made ready once: zeroed at first, and never freed. */
 struct answer_kept {
 	void *compressed; /* NULL: not made yet, or it does not pay */

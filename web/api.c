@@ -121,7 +121,14 @@ void api_begin(struct exchange *exchange, const char *method)
 
 /* --- reads ------------------------------------------------------------------------------------------------ */
 
-static void answer_read(struct exchange *exchange)
+/* Everybody who may read is told the same. */
+static char *cache_key(const struct exchange *exchange)
+{
+	return mem_printf("%c%c%s", exchange->connection->listener->local ? 'l' : 'r',
+			  answer_may_compress(exchange) ? 'z' : '-', exchange->uri);
+}
+
+static void make_answer(struct exchange *exchange)
 {
 	const struct web_source *source = web_of(exchange)->source;
 	struct web_query *query = &exchange->request.query;
@@ -133,6 +140,27 @@ static void answer_read(struct exchange *exchange)
 		answer_error(exchange, &err);
 	else
 		answer_json(exchange, 200, answer);
+}
+
+/* What was made is kept; the exchange only borrows it from then on. */
+static void answer_read(struct exchange *exchange)
+{
+	const struct web_source *source = web_of(exchange)->source;
+	struct cache *cache = &web_of(exchange)->cache;
+	int64_t now_mono_ms = clock_mono_ms(), version = source->version == NULL ? 0 : source->version(source->context);
+	autofree char *key = cache_key(exchange);
+	const struct cache_answer *kept =
+		source->version == NULL ? NULL : cache_find(cache, key, version, now_mono_ms);
+
+	if (kept != NULL) {
+		answer_again(exchange, kept);
+		return;
+	}
+	make_answer(exchange);
+	if (source->version != NULL && exchange->status == 200 && exchange->answer_bytes <= CACHE_BYTES_EACH_MAX) {
+		cache_put(cache, key, exchange->answer, exchange->answer_tag, version, now_mono_ms);
+		exchange->answer_is_kept = true;
+	}
 }
 
 /* Not an error with a problem's body: whoever watches wants to see what is wrong. */

@@ -6,6 +6,7 @@ libweb_a_SOURCES = \
 	web/api.c web/api.h \
 	web/assets.c web/assets.h \
 	web/auth.c web/auth.h \
+	web/cache.c web/cache.h \
 	web/identify.c web/identify.h \
 	web/library.c web/library.h \
 	web/listen.c web/listen.h \

@@ -19,6 +19,7 @@
 #include "common/buf.h"
 #include "common/list.h"
 #include "web/auth.h"
+#include "web/cache.h"
 #include "web/library.h"
 #include "web/request.h"
 #include "web/stream.h"
@@ -69,6 +70,9 @@ struct exchange {
 	struct buf body;
 	size_t body_bytes; /* of all that came, also past the limit */
 	struct MHD_Response *answer;
+	bool answer_is_kept; /* the cache's too: its reference stays */
+	size_t answer_bytes; /* of JSON */
+	char answer_tag[CACHE_TAG_BYTES];
 	unsigned status;
 	struct change *change;
 	int64_t delayed_until_mono_ms;
@@ -91,6 +95,7 @@ struct web {
 	size_t remote_count; /* connections over TCP */
 	int64_t warned_mono_ms;
 	struct auth auth;
+	struct cache cache;
 	struct stream stream;
 	size_t streams; /* live streams and followed logs */
 	uint64_t answers[6]; /* by the first digit of their status */

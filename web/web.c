@@ -207,7 +207,8 @@ static enum MHD_Result send_answer(struct exchange *exchange)
 
 	connection->deadline_mono_ms = exchange->endless ? 0 : clock_mono_ms() + ANSWER_MS;
 	connection->listener->web->answers[exchange->status / 100 % 6]++;
-	http->destroy_response(exchange->answer);
+	if (!exchange->answer_is_kept)
+		http->destroy_response(exchange->answer);
 	exchange->answer = NULL;
 	return queued;
 }
@@ -264,7 +265,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
 	if (exchange->connection != NULL)
 		exchange->connection->deadline_mono_ms = clock_mono_ms() + IDLE_S * 1000 + request_ms(exchange->connection->listener->web);
 	api_forget(exchange);
-	if (exchange->answer != NULL)
+	if (exchange->answer != NULL && !exchange->answer_is_kept)
 		http->destroy_response(exchange->answer);
 	request_fini(&exchange->request);
 	buf_fini(&exchange->body);
@@ -620,6 +621,7 @@ void web_close(struct web *web)
 	for (size_t i = 0; i < web->listeners_count; i++)
 		stop_listener(&web->listeners[i]);
 	stream_fini(web);
+	cache_fini(&web->cache);
 	close_handle(web, &web->stream.gather);
 	close_handle(web, &web->stream.comment);
 	close_handle(web, &web->follow_timer);

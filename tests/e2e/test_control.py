@@ -292,6 +292,18 @@ def changes(box: Sandbox):
             check(any(event["kind"] == kind and event["origin"] == "control socket" for event in events), kind)
 
 
+@story("what was acknowledged is in the very next answer, however often one asks")
+def fresh(box: Sandbox):
+    box.file("fails.yaml", FAILS)
+    with control(box, "fails") as server:
+        for number in range(1, 31):
+            for _ in range(3):
+                before = server.get("/runs?dag=fails&limit=100")["runs"]
+            equal(len(before), number - 1, "the runs so far")
+            server.ask("/api/v1/runs", "POST", {"dag": "fails"})
+            equal(server.get("/runs?dag=fails&limit=100")["runs"][0]["number"], number, "the newest run")
+
+
 @story("a live stream tells of a run as it goes on")
 def live(box: Sandbox):
     box.file("night.yaml", DAG)

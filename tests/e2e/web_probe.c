@@ -125,6 +125,12 @@ static int on_metrics(void *context, struct metrics *out, struct err *err)
 	return 0;
 }
 
+static int64_t on_version(void *context)
+{
+	(void)context;
+	return 1;
+}
+
 /* --- changes ---------------------------------------------------------------------------------------------- */
 
 struct slow {
@@ -262,7 +268,7 @@ int main(int argc, char **argv)
 {
 	static struct probe probe;
 	struct web_settings settings = { 0 };
-	const struct web_source source = { on_read, on_change, on_log, on_token, on_metrics, &probe };
+	const struct web_source source = { on_read, on_change, on_log, on_token, on_metrics, on_version, &probe };
 	autofree char *path = NULL;
 	struct err err;
 
