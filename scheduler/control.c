@@ -266,6 +266,7 @@ struct control *control_new(struct store *reader, const struct settings *setting
 	control->reader = reader;
 	control->settings = settings;
 	control->registry = registry;
+	control->zones = zones_new(settings->timezone);
 	control->desk = desk;
 	control->last_event = last_event(reader);
 	control->source = (struct web_source){
@@ -287,12 +288,15 @@ void control_free(struct control *control)
 	for (size_t i = 0; i < control->ended_count; i++)
 		free(control->ended[i].dag);
 	free(control->ended);
+	zones_free(control->zones);
 	free(control);
 }
 
 void control_set_settings(struct control *control, const struct settings *settings)
 {
 	control->settings = settings;
+	zones_free(control->zones);
+	control->zones = zones_new(settings->timezone);
 }
 
 const struct web_source *control_source(const struct control *control)

@@ -17,38 +17,32 @@ enum { COMING_MAX = 100, SCHEDULES_MAX = 100 };
 /* A schedule of a DAG in force, and its next due time. */
 struct line {
 	const struct dag_schedule *definition;
-	struct zone *zone;
+	const struct zone *zone;
 	struct due_schedule schedule;
 	struct due due;
 	bool over;
 };
 
-static void close_lines(struct line *lines, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		zone_free(lines[i].zone);
-	free(lines);
-}
-
 /* A zone that cannot be read now has no due times; the daemon says so elsewhere. */
-static void start_line(struct line *line, const struct dag *dag, int64_t now_wall_ms)
+static void start_line(const struct control *control, struct line *line, const struct dag *dag,
+		       int64_t now_wall_ms)
 {
-	const char *name = line->definition->timezone;
-	int rc = name == NULL ? zone_open_local(&line->zone, NULL) : zone_open(name, &line->zone, NULL);
+	int rc = zones_find(control->zones, line->definition->timezone, &line->zone, NULL);
 
 	line->over = rc < 0 ||
 		     due_schedule_init(&line->schedule, dag->name, line->definition, line->zone, NULL) < 0 ||
 		     !due_next(&line->schedule, now_wall_ms, &line->due);
 }
 
-static struct line *open_lines(const struct dag *dag, int64_t now_wall_ms, size_t *count_out)
+static struct line *open_lines(const struct control *control, const struct dag *dag, int64_t now_wall_ms,
+			       size_t *count_out)
 {
 	size_t count = dag->schedules_count < SCHEDULES_MAX ? dag->schedules_count : SCHEDULES_MAX;
 	struct line *lines = mem_array(count + 1, sizeof *lines);
 
 	for (size_t i = 0; i < count; i++) {
 		lines[i].definition = &dag->schedules[i];
-		start_line(&lines[i], dag, now_wall_ms);
+		start_line(control, &lines[i], dag, now_wall_ms);
 	}
 	*count_out = count;
 	return lines;
@@ -64,7 +58,7 @@ static struct line *earliest(struct line *lines, size_t count)
 	return best;
 }
 
-static int64_t next_due(const struct dag *dag, int64_t now_wall_ms)
+static int64_t next_due(const struct control *control, const struct dag *dag, int64_t now_wall_ms)
 {
 	size_t count;
 	struct line *lines, *line;
@@ -72,10 +66,10 @@ static int64_t next_due(const struct dag *dag, int64_t now_wall_ms)
 
 	if (dag == NULL || dag->schedules_count == 0)
 		return 0;
-	lines = open_lines(dag, now_wall_ms, &count);
+	lines = open_lines(control, dag, now_wall_ms, &count);
 	line = earliest(lines, count);
 	at_ms = line == NULL ? 0 : line->due.at_ms;
-	close_lines(lines, count);
+	free(lines);
 	return at_ms;
 }
 
@@ -92,13 +86,13 @@ static const char *name_of(const struct registry_file *file, struct arena *arena
 	return dot == NULL ? name : arena_strndup(arena, name, (size_t)(dot - name));
 }
 
-static void take_facts(const struct registry_file *file, const char *name, int64_t now_wall_ms,
-		       struct view_dag_facts *out)
+static void take_facts(const struct control *control, const struct registry_file *file, const char *name,
+		       int64_t now_wall_ms, struct view_dag_facts *out)
 {
 	*out = (struct view_dag_facts){ .name = name, .path = file->path, .problem = file->error };
 	if (file->good != NULL)
 		out->dag = file->good->dag;
-	out->next_due_wall_ms = next_due(out->dag, now_wall_ms);
+	out->next_due_wall_ms = next_due(control, out->dag, now_wall_ms);
 }
 
 static int by_name(const void *a, const void *b)
@@ -129,7 +123,7 @@ size_t control_facts(const struct control *control, int64_t now_wall_ms, struct 
 
 	*out = arena_alloc(arena, (count + 1) * sizeof **out);
 	for (size_t i = 0; i < count; i++)
-		take_facts(&files[i], name_of(&files[i], arena), now_wall_ms, &(*out)[i]);
+		take_facts(control, &files[i], name_of(&files[i], arena), now_wall_ms, &(*out)[i]);
 	qsort(*out, count, sizeof **out, by_name);
 	return drop_doubles(*out, count);
 }
@@ -144,7 +138,7 @@ bool control_facts_of(const struct control *control, const char *dag, int64_t no
 
 	for (size_t i = 0; i < count && (!found || out->dag == NULL); i++)
 		if (strcmp(name_of(&files[i], &arena), dag) == 0) {
-			take_facts(&files[i], dag, now_wall_ms, out);
+			take_facts(control, &files[i], dag, now_wall_ms, out);
 			found = true;
 		}
 	return found;
@@ -175,11 +169,11 @@ json_t *control_coming(const struct control *control, const char *dag, int64_t n
 
 	if (held == NULL)
 		return list;
-	lines = open_lines(held->dag, now_wall_ms, &count);
+	lines = open_lines(control, held->dag, now_wall_ms, &count);
 	for (int n = 0; n < limit && n < COMING_MAX && (line = earliest(lines, count)) != NULL; n++) {
 		json_array_append_new(list, coming_object(line));
 		line->over = !due_next(&line->schedule, line->due.at_ms, &line->due);
 	}
-	close_lines(lines, count);
+	free(lines);
 	return list;
 }

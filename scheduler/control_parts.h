@@ -8,6 +8,7 @@
 #include "scheduler/histogram.h"
 #include "scheduler/run.h"
 #include "scheduler/view_dags.h"
+#include "scheduler/zones.h"
 
 enum { CONTROL_REASONS = 32 };
 
@@ -22,6 +23,7 @@ struct control {
 	struct store *reader;
 	const struct settings *settings;
 	const struct registry *registry;
+	struct zones *zones; /* each is read once, and not for each DAG of a list */
 	const struct control_desk *desk;
 	int64_t last_event; /* that was counted */
 	struct control_ended *ended; /* by the name of the DAG */

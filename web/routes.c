@@ -33,7 +33,7 @@ const struct route_parameter route_options[OPTIONS] = {
 	}
 
 const struct route routes[] = {
-	{ READ(WEB_DAGS), .path = API("/dags"), .options = WITH(LIMIT), .limit = 14, .name = "listDags",
+	{ READ(WEB_DAGS), .path = API("/dags"), .options = WITH(LIMIT), .limit = 7, .name = "listDags",
 	  .summary = "every DAG, its latest runs (as many as `limit`), what it waits for", .schema = "Dags" },
 	{ READ(WEB_DAG), .path = API("/dags/{dag}"), .options = WITH(LIMIT), .limit = 50, .name = "getDag",
 	  .summary = "one DAG: graph, schedules, parameters, file and what is wrong with it", .schema = "DagDetail" },
