@@ -23,6 +23,7 @@
 #include "scheduler/desk.h"
 #include "scheduler/engine.h"
 #include "scheduler/herald.h"
+#include "scheduler/janitor.h"
 #include "scheduler/lateness.h"
 #include "scheduler/outbox.h"
 #include "scheduler/owner.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct catalog *catalog;
 	struct backfiller *backfiller;
 	struct lateness *lateness;
+	struct janitor *janitor;
 	struct outbox *outbox;
 	struct desk *desk;
 	struct store *reader; /* of the views */
@@ -105,6 +107,7 @@ static void stop(struct daemon *daemon, int exit_status)
 		return;
 	web_close(daemon->web);
 	outbox_stop(daemon->outbox);
+	janitor_stop(daemon->janitor);
 	if (daemon->lateness != NULL)
 		lateness_stop(daemon->lateness);
 	catalog_stop(daemon->catalog);
@@ -581,6 +584,14 @@ static int open_web(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+/* $STOKER_GC_FIRST_MS is for tests, which have no ten minutes. */
+static uint64_t janitor_first_ms(void)
+{
+	const char *named = getenv("STOKER_GC_FIRST_MS");
+
+	return named == NULL ? JANITOR_FIRST_MS : strtoull(named, NULL, 10);
+}
+
 static int open_parts(struct daemon *daemon, struct err *err)
 {
 	const struct zone *zone;
@@ -613,6 +624,7 @@ static int open_parts(struct daemon *daemon, struct err *err)
 	});
 	daemon->outbox = outbox_open(&daemon->loop, engine_writer(daemon->engine), engine_reader(daemon->engine),
 				     &daemon->settings->notices, NULL, daemon);
+	daemon->janitor = janitor_new(&daemon->loop, daemon->engine, daemon->home, janitor_first_ms());
 	daemon->opened = true;
 	if (lateness_new(&daemon->loop, daemon->engine, catalog_registry(daemon->catalog), daemon->zones, on_late, daemon,
 			 &daemon->lateness, err) < 0)
@@ -644,6 +656,7 @@ static void free_parts(struct daemon *daemon)
 {
 	control_free(daemon->control);
 	outbox_free(daemon->outbox);
+	janitor_free(daemon->janitor);
 	lateness_free(daemon->lateness);
 	desk_free(daemon->desk);
 	catalog_free(daemon->catalog);

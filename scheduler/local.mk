@@ -14,6 +14,7 @@ libscheduler_a_SOURCES = \
 	scheduler/desk_trigger.c \
 	scheduler/handover.c scheduler/handover.h \
 	scheduler/herald.c scheduler/herald.h \
+	scheduler/janitor.c scheduler/janitor.h \
 	scheduler/lateness.c scheduler/lateness.h \
 	scheduler/onlooker.c scheduler/onlooker.h \
 	scheduler/trigger.c scheduler/trigger.h \

@@ -248,6 +248,23 @@ def systemd(box: Sandbox):
         equal(daemon.wait(), 0, "exit status")
 
 
+@story("what is old goes by itself, and the audit trail says so")
+def tidied(box: Sandbox):
+    box.file("hello.yaml", HELLO)
+    settings(box, f"dags: {box.dags}\nretention: {{runs: {{age: 1h, keep: 1, most: 1}}}}\n")
+    daemon = Daemon(box)
+    ready_dag(box, "hello")
+    for _ in range(3):
+        box.stoker("trigger", "hello", "--wait", code=0)
+    daemon.stop()
+    box.env["STOKER_GC_FIRST_MS"] = "100"
+    Daemon(box)
+    wait_for(lambda: [run["run"] for run in box.runs()] == ["hello/3"], "only the newest stays")
+    wait_for(lambda: any(event["kind"].startswith("gc.") or "removed" in event["kind"]
+                         for event in box.json("events", "-n", "200")["events"]), "the audit trail has it")
+    has(box.stoker("status", "hello/1", code=3).err, "not kept any more", "one that is gone")
+
+
 @story("other settings while it runs: workers come and go, and a broken file leaves all as it is")
 def resettled(box: Sandbox):
     box.file("w.yaml", "name: w\nsteps:\n  a: {worker: quick, run: echo hi}\n")
