@@ -565,8 +565,108 @@ def bench_reads(parent, repeat):
     return rows
 
 
+# --- the daemon ---------------------------------------------------------------------------------------------------------
+
+
+class Serve:
+    """`stoker serve`, from its start to its first decision."""
+
+    def __init__(self, home):
+        self.began = time.monotonic()
+        self.said = []  # (seconds after the start, line)
+        self.process = subprocess.Popen([STOKER, "serve"], env=home.env, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.process.stderr:
+            self.said.append((time.monotonic() - self.began, line))
+
+    def wait_for(self, event, timeout=60):
+        """The time written in the first line of that event, in milliseconds since 1970."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            for _after, line in self.said:
+                if f"event={event} " in line:
+                    return datetime.fromisoformat(line[3:line.index("Z")] + "+00:00").timestamp() * 1000
+            if self.process.poll() is not None:
+                raise Failed(f"stoker serve ended with {self.process.returncode}")
+            time.sleep(0.005)
+        raise Failed(f"no {event}")
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def bench_daemon(parent, repeat):
+    """200 DAGs on schedules beside 100,000 runs of 1,000,000 tasks."""
+    import sqlite3
+    sys.path.insert(0, os.path.join(SOURCE, "tests", "bench"))
+    from fill import fill
+    home = Home(parent)
+    dags = os.path.join(home.path, ".config", "stoker", "dags")
+    os.makedirs(dags)
+    for i in range(200):
+        with open(os.path.join(dags, f"dag{i:03}.yaml"), "w", encoding="ascii") as file:
+            file.write(f"name: dag{i:03}\nschedule: '{i % 60} {i % 24} * * *'\nsteps:\n  s0: {{run: 'true'}}\n" + "".join(
+                f"  s{k}: {{needs: [s{k - 1}], run: 'true'}}\n" for k in range(1, 10)))
+    home.stoker("run", home.write("hello.yaml", "name: hello\nsteps:\n  say: {run: echo hello}\n"))
+    fill(home.env["STOKER_HOME"])
+    Serve(home).stop()
+    first, memory, idle = [], [], []
+    for _ in range(max(3, repeat)):
+        with sqlite3.connect(os.path.join(home.env["STOKER_HOME"], "stoker.db")) as db:  # one was missed
+            db.execute("UPDATE schedule SET settled_ms = settled_ms - 86400000, since_ms = since_ms - 86400000"
+                       " WHERE id = (SELECT min(id) FROM schedule)")
+        serve = Serve(home)
+        began_ms = time.time() * 1000 - (time.monotonic() - serve.began) * 1000
+        first.append(serve.wait_for("schedule.due") - began_ms)
+        serve.wait_for("run.ended")
+        time.sleep(1)
+        before = serve.cpu_seconds()
+        time.sleep(10)
+        idle.append((serve.cpu_seconds() - before) * 10)
+        memory.append(status_field(serve.process.pid, "VmRSS") / MIB)
+        serve.stop()
+    serve = Serve(home)
+    serve.wait_for("daemon.started")
+    rows = [Row("serve, 200 DAGs, 100,000 runs: first decision", "ms", first, limit=100),
+            Row("serve, memory", "MiB", memory, limit=32), Row("serve, CPU while idle", "%", idle, limit=0.5)]
+    for words in (["list"], ["status"], ["runs"]):
+        rows.append(Row(f"{words[0]} beside it", "ms", [home.stoker(*words)["seconds"] * 1000 for _ in range(5 * repeat)],
+                        limit=20))
+    serve.stop()
+    home.remove()
+    return rows + bench_due(parent)
+
+
+def bench_due(parent):
+    """From its due time to the first instruction of a step, beside a daemon that has nothing else to do."""
+    home = Home(parent)
+    dags = os.path.join(home.path, ".config", "stoker", "dags")
+    os.makedirs(dags)
+    with open(os.path.join(dags, "due.yaml"), "w", encoding="ascii") as file:
+        file.write(f"name: due\nschedule: '* * * * *'\nsteps:\n  a: {{run: date +%s%N >>{home.path}/first}}\n"
+                   f"  b: {{needs: [a], run: date +%s%N >>{home.path}/second}}\n")
+    serve = Serve(home)
+    serve.wait_for("run.ended", 90)
+    serve.stop()
+    first, second = [int(open(os.path.join(home.path, name), encoding="ascii").read().split()[0]) / 1e6
+                     for name in ("first", "second")]
+    home.remove()
+    return [Row("due time to the first instruction of the step", "ms", [first % 60000], limit=100),
+            Row("and from it to that of the next step", "ms", [second - first],
+                note="with the end of the first one in it")]
+
+
 BENCHES = {"reads": bench_reads, "fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log,
-           "ssh": bench_ssh, "sshlog": bench_sshlog, "sshcopy": bench_sshcopy}
+           "ssh": bench_ssh, "sshlog": bench_sshlog, "sshcopy": bench_sshcopy, "daemon": bench_daemon}
 
 
 def main():
