@@ -255,21 +255,30 @@ static int configure(struct store *store, struct err *err)
 	if (!store->writable)
 		return run_sql(store, "PRAGMA query_only = on", "open", err);
 	return run_sql(store,
-		       /* The first one counts for a new database alone: what gc frees can be given back. */
-		       "PRAGMA auto_vacuum = INCREMENTAL;"
 		       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = on;"
 		       "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 33554432;",
 		       "open", err);
 }
 
+static bool is_new(const struct store *store)
+{
+	struct stat st;
+
+	return store->path == NULL || stat(store->path, &st) < 0 || st.st_size == 0;
+}
+
 static int open_writer(struct store *store, struct err *err)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	bool new = is_new(store);
 
 	store->writable = true;
 	if (sqlite3_open_v2(store->path == NULL ? ":memory:" : store->path, &store->db, flags, NULL) !=
 	    SQLITE_OK)
 		return store_error(store, err, "open");
+	/* What gc frees can be given back; it can be said to an empty database alone. */
+	if (new && run_sql(store, "PRAGMA auto_vacuum = INCREMENTAL", "open", err) < 0)
+		return err->code;
 	if (configure(store, err) < 0 || migrate(store, err) < 0)
 		return err->code;
 	if (read_name(store, err) == 0)

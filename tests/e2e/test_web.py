@@ -71,7 +71,10 @@ class Server:
         if body is not None or method == "POST":
             data = (body or "").encode() if not isinstance(body, bytes) else body
             connection.putheader("Content-Length", str(len(data)))
-            connection.endheaders(data)
+            try:
+                connection.endheaders(data)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it was refused before all of it was sent
         else:
             connection.endheaders()
         answer = Answer(connection.getresponse())
