@@ -493,6 +493,15 @@ class Arrival:
             time.sleep(0.01)
 
 
+def both(one, two):
+    def watch(process):
+        beside = threading.Thread(target=one, args=(process,))
+        beside.start()
+        two(process)
+        beside.join()
+    return watch
+
+
 def bench_sshcopy(parent, repeat):
     ssh = Ssh(parent)
     values, bounds, scheduler = [], [], []
@@ -506,16 +515,7 @@ def bench_sshcopy(parent, repeat):
                                   f"  make: {{worker: h1, artifacts: [big], run: ./bound print {count} >big}}\n"
                                   "  use: {needs: [make], worker: local, run: rm big}\n")
             memory, arrival = Memory("VmHWM"), Arrival(fetched)
-            sampler = threading.Thread(target=lambda: None)
-
-            def watch(process, memory=memory, arrival=arrival):
-                nonlocal sampler
-                sampler = threading.Thread(target=memory, args=(process,))
-                sampler.start()
-                arrival(process)
-
-            ssh.home.stoker("run", copy, watch=watch)
-            sampler.join()
+            ssh.home.stoker("run", copy, watch=both(memory, arrival))
             if arrival.seconds is None:
                 raise Failed("the artifact did not come")
             values.append(count / 1e6 / arrival.seconds)
