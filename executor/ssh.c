@@ -329,6 +329,7 @@ static void on_dialed(uv_async_t *async)
 		break_down(ssh, result.fault, result.why);
 		break;
 	}
+	free(result.settled);
 }
 
 static uint64_t random_nonce(void)
