@@ -65,6 +65,7 @@ struct daemon {
 	struct web *web;
 	struct herald herald;
 	uv_signal_t signals[SIGNAL_COUNT];
+	uv_prepare_t pause;
 	uv_timer_t tick;
 	uv_timer_t watchdog;
 	struct writer_job watchdog_job;
@@ -73,7 +74,7 @@ struct daemon {
 	struct timespec settings_seen; /* when their file was changed */
 	char status[STATUS_BYTES]; /* as the service manager was told */
 	bool opened;		   /* the parts are there */
-	bool ready;
+	bool ready;		   /* and the DAGs are in force */
 	bool stopping;
 	int exit_status;
 };
@@ -99,6 +100,7 @@ static void stop(struct daemon *daemon, int exit_status)
 	daemon->exit_status = exit_status;
 	readiness_tell("STOPPING=1");
 	log_info("daemon.stopping", NUMBER("exit_status", exit_status));
+	close_handle((uv_handle_t *)&daemon->pause);
 	close_handle((uv_handle_t *)&daemon->tick);
 	close_handle((uv_handle_t *)&daemon->watchdog);
 	for (int i = 0; i < SIGNAL_COUNT; i++)
@@ -254,6 +256,14 @@ static void on_late(void *context, const char *dag)
 	outbox_look(daemon->outbox);
 }
 
+/* The DAGs are in force for the first time: from here on nothing that is due is missed. */
+static void be_ready(struct daemon *daemon)
+{
+	daemon->ready = true;
+	log_info("daemon.started", NUMBER("pid", getpid()), TEXT("home", daemon->home));
+	readiness_tell("READY=1");
+}
+
 static void on_catalog_changed(void *context)
 {
 	struct daemon *daemon = context;
@@ -264,6 +274,8 @@ static void on_catalog_changed(void *context)
 		if (files[i].good != NULL)
 			herald_dag(&daemon->herald, files[i].good->dag->name);
 	lateness_look(daemon->lateness);
+	if (!daemon->ready)
+		be_ready(daemon);
 }
 
 static void on_runs_made(void *context)
@@ -442,6 +454,12 @@ static void on_tick(uv_timer_t *timer)
 	backfiller_look(daemon->backfiller);
 	look_at_settings(daemon);
 	tell_status(daemon);
+}
+
+/* Before the loop waits: what was logged is written then, many lines at once when there is much to do. */
+static void on_pause(uv_prepare_t *pause)
+{
+	(void)pause;
 	log_flush();
 }
 
@@ -641,15 +659,13 @@ static void start_parts(struct daemon *daemon)
 	queue_look(daemon->queue);
 	outbox_look(daemon->outbox);
 	lateness_look(daemon->lateness);
+	uv_prepare_start(&daemon->pause, on_pause);
 	uv_timer_start(&daemon->tick, on_tick, 0, TICK_MS);
 	daemon->watchdog_job.write = write_nothing;
 	daemon->watchdog_job.done = on_watchdog_back;
 	daemon->watchdog_job.context = daemon;
 	if (watchdog_ms > 0)
 		uv_timer_start(&daemon->watchdog, on_watchdog, 0, (uint64_t)watchdog_ms);
-	log_info("daemon.started", NUMBER("pid", getpid()), TEXT("home", daemon->home));
-	log_flush();
-	readiness_tell("READY=1");
 }
 
 static void free_parts(struct daemon *daemon)
@@ -706,6 +722,7 @@ int daemon_serve(struct settings *settings, const struct daemon_options *options
 	list_init(&daemon.old_settings);
 	raise_limits();
 	uv_loop_init(&daemon.loop);
+	uv_prepare_init(&daemon.loop, &daemon.pause);
 	uv_timer_init(&daemon.loop, &daemon.tick);
 	uv_timer_init(&daemon.loop, &daemon.watchdog);
 	daemon.tick.data = daemon.watchdog.data = &daemon;

@@ -618,12 +618,14 @@ def bench_daemon(parent, repeat):
                 f"  s{k}: {{needs: [s{k - 1}], run: 'true'}}\n" for k in range(1, 10)))
     home.stoker("run", home.write("hello.yaml", "name: hello\nsteps:\n  say: {run: echo hello}\n"))
     fill(home.env["STOKER_HOME"])
-    Serve(home).stop()
+    serve = Serve(home)
+    serve.wait_for("daemon.started")
+    serve.stop()
     first, memory, idle = [], [], []
-    for _ in range(max(3, repeat)):
+    for i in range(max(3, repeat)):
         with sqlite3.connect(os.path.join(home.env["STOKER_HOME"], "stoker.db")) as db:  # one was missed
             db.execute("UPDATE schedule SET settled_ms = settled_ms - 86400000, since_ms = since_ms - 86400000"
-                       " WHERE id = (SELECT min(id) FROM schedule)")
+                       " WHERE id = ?", (1 + i,))
         serve = Serve(home)
         began_ms = time.time() * 1000 - (time.monotonic() - serve.began) * 1000
         first.append(serve.wait_for("schedule.due") - began_ms)
