@@ -282,15 +282,28 @@ bool diagnostics_full(const struct diagnostics *diagnostics, enum diagnostic_sev
 	       DIAGNOSTICS_MAX;
 }
 
+static void append_all(struct buf *text, struct diagnostics *diagnostics, bool color)
+{
+	diagnostics_sort(diagnostics);
+	for (size_t i = 0; i < diagnostics->count; i++)
+		append_item(text, &diagnostics->items[i], color);
+	append_rest(text, diagnostics);
+}
+
 void diagnostics_print(struct diagnostics *diagnostics, FILE *out, bool color)
 {
 	autobuf struct buf text = { 0 };
 
-	diagnostics_sort(diagnostics);
-	for (size_t i = 0; i < diagnostics->count; i++)
-		append_item(&text, &diagnostics->items[i], color);
-	append_rest(&text, diagnostics);
+	append_all(&text, diagnostics, color);
 	fputs(buf_text(&text), out);
+}
+
+char *diagnostics_text(struct diagnostics *diagnostics)
+{
+	struct buf text = { 0 };
+
+	append_all(&text, diagnostics, false);
+	return buf_take(&text);
 }
 
 /* By insertion: stable, and there are at most two hundred. */

@@ -75,6 +75,9 @@ bool diagnostics_full(const struct diagnostics *diagnostics, enum diagnostic_sev
 /* Sorts by position and prints all; bold and red where `color`. */
 void diagnostics_print(struct diagnostics *diagnostics, FILE *out, bool color);
 
+/* The same as text, without colour; the caller frees it. */
+char *diagnostics_text(struct diagnostics *diagnostics);
+
 /* Sorts by position, for those who walk items themselves. */
 void diagnostics_sort(struct diagnostics *diagnostics);
 

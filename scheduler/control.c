@@ -212,15 +212,8 @@ static void on_change(void *context, enum web_verb verb, const json_t *arguments
 		      web_done *done, void *done_context)
 {
 	struct control *control = context;
-	control_change *change = control->desk->change[verb];
-	struct err err;
 
-	if (change != NULL) {
-		change(control->desk->context, arguments, caller, done, done_context);
-		return;
-	}
-	err_set(&err, ERR_INVALID, "this stoker cannot do that: it is not a daemon");
-	done(done_context, NULL, &err);
+	control->desk->change(control->desk->context, verb, arguments, caller, done, done_context);
 }
 
 static int on_token(void *context, const char *digest, struct web_token *out, struct err *err)

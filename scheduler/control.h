@@ -2,7 +2,7 @@
  * control.h - what the page, the API and the command line ask the daemon: fills the table of web/source.h
  *
  * Reads are views of a store of its own (a reader on the loop's thread), with what only the daemon knows: the files of
- * the registry, and when each DAG is due. Changes are the daemon's: it puts a function for each into `control_desk`.
+ * the registry, and when each DAG is due. Changes are the daemon's (desk.h).
  *
  *   control = control_new(reader, settings, registry, &desk);
  *   web_settings = control_web_settings(settings, path, have_tokens);
@@ -25,12 +25,10 @@
 
 struct metrics;
 
-/* One change; see enum web_verb for its arguments and what it answers. */
-typedef void control_change(void *context, const json_t *arguments, const struct web_caller *caller, web_done *done,
-			    void *done_context);
-
 struct control_desk {
-	control_change *change[WEB_VERBS]; /* NULL: it cannot be done here, which is what is answered */
+	/* A change: see enum web_verb for its arguments and what it answers. */
+	void (*change)(void *context, enum web_verb verb, const json_t *arguments, const struct web_caller *caller,
+		       web_done *done, void *done_context);
 	/* WEB_HEALTH: {"ok": true, "problems": ["the last commit was 40 s ago"]}; WEB_POOLS. */
 	int (*read)(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
 	/* Samples that only the daemon has: time of a pass, of a commit. May be NULL. */

@@ -311,17 +311,6 @@ static void on_made(void *context, uint64_t run, const char *name)
 
 /* --- reloading ------------------------------------------------------------------------------------------ */
 
-static char *diagnostics_text(struct diagnostics *diagnostics)
-{
-	char *text = NULL;
-	size_t bytes = 0;
-	FILE *out = open_memstream(&text, &bytes);
-
-	diagnostics_print(diagnostics, out, false);
-	fclose(out);
-	return text;
-}
-
 static void keep_old(struct daemon *daemon, struct settings *settings)
 {
 	struct old_settings *old = mem_zalloc(sizeof *old);
@@ -528,22 +517,13 @@ static int open_engine(struct daemon *daemon, struct err *err)
 
 /* --- the page and the API ------------------------------------------------------------------------------- */
 
-#define DESK_VERB(name, verb)                                                                                  \
-	static void name(void *context, const json_t *arguments, const struct web_caller *caller, web_done *done, \
-			 void *done_context)                                                                    \
-	{                                                                                                      \
-		desk_change(((struct daemon *)context)->desk, verb, arguments, caller, done, done_context);     \
-	}
+static void on_change(void *context, enum web_verb verb, const json_t *arguments, const struct web_caller *caller,
+		      web_done *done, void *done_context)
+{
+	struct daemon *daemon = context;
 
-DESK_VERB(ask_trigger, WEB_TRIGGER)
-DESK_VERB(ask_cancel, WEB_CANCEL)
-DESK_VERB(ask_retry, WEB_RETRY)
-DESK_VERB(ask_pause, WEB_PAUSE)
-DESK_VERB(ask_unpause, WEB_UNPAUSE)
-DESK_VERB(ask_backfill, WEB_BACKFILL)
-DESK_VERB(ask_drain, WEB_DRAIN)
-DESK_VERB(ask_undrain, WEB_UNDRAIN)
-DESK_VERB(ask_reload, WEB_RELOAD)
+	desk_change(daemon->desk, verb, arguments, caller, done, done_context);
+}
 
 static json_t *health_of(struct daemon *daemon)
 {
@@ -575,17 +555,7 @@ static int open_web(struct daemon *daemon, struct err *err)
 	bool have_tokens;
 
 	daemon->control_desk = (struct control_desk){
-		.change = {
-			[WEB_TRIGGER] = ask_trigger,
-			[WEB_CANCEL] = ask_cancel,
-			[WEB_RETRY] = ask_retry,
-			[WEB_PAUSE] = ask_pause,
-			[WEB_UNPAUSE] = ask_unpause,
-			[WEB_BACKFILL] = ask_backfill,
-			[WEB_DRAIN] = ask_drain,
-			[WEB_UNDRAIN] = ask_undrain,
-			[WEB_RELOAD] = ask_reload,
-		},
+		.change = on_change,
 		.read = read_own,
 		.context = daemon,
 	};

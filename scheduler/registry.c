@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -67,17 +66,6 @@ void registry_release(struct registry_dag *dag)
 }
 
 /* --- reading a file ------------------------------------------------------------------------------------- */
-
-static char *diagnostics_text(struct diagnostics *diagnostics)
-{
-	char *text = NULL;
-	size_t bytes = 0;
-	FILE *out = open_memstream(&text, &bytes);
-
-	diagnostics_print(diagnostics, out, false);
-	fclose(out);
-	return text;
-}
 
 static void put_in_force(struct file *file, struct dag *dag)
 {
