@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 
 from lib import SLOW, Background, equal, wait_for
 
@@ -48,6 +49,12 @@ class Control(http.client.HTTPConnection):
         answer = self.getresponse()
         text = answer.read()
         return answer.status, json.loads(text) if text else None
+
+
+def miss_due_times(box, minutes):
+    """As if the daemon, which is down, had been away for so long."""
+    with sqlite3.connect(os.path.join(box.home, "stoker.db")) as db:
+        db.execute("UPDATE schedule SET settled_ms = settled_ms - ?1, since_ms = since_ms - ?1", (minutes * 60_000,))
 
 
 def settings(box, text):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from daemon import Daemon, ready_dag, settings
+from daemon import Daemon, miss_due_times, ready_dag, settings
 from lib import BUILD, QUICK, SEED, SLOW, Sandbox, Skip, check, equal, has, main, story, wait_for
 
 HELLO = "name: hello\nsteps:\n  a: {run: echo hi}\n"
@@ -246,6 +246,61 @@ def systemd(box: Sandbox):
         daemon.signal(signal.SIGTERM)
         tell_until("STOPPING=1")
         equal(daemon.wait(), 0, "exit status")
+
+
+@story("overlap: replace ends the run that goes on, and the due one runs in its place; what waits is replaced, too")
+def replaced(box: Sandbox):
+    box.file("r.yaml", "name: r\nschedule: {cron: '* * * * *', overlap: replace}\nsteps:\n"
+                       "  a: {run: 'test -n \"$STOKER_SCHEDULED_FOR\" || sleep 60', grace: 1s}\n")
+    daemon = Daemon(box)
+    ready_dag(box, "r")
+    box.stoker("trigger", "r", code=0)
+    box.stoker("trigger", "r", code=0)
+    box.wait_running("r/1", "a")
+    daemon.stop()
+    miss_due_times(box, 1)
+    Daemon(box)
+    box.wait_state("r/1", "canceled")
+    box.wait_state("r/2", "canceled")
+    box.wait_state("r/3", "succeeded")
+    equal(box.status("r/3")["trigger"], "cron", "what started it")
+
+
+@story("a backfill makes its runs oldest first, no more at a time than it may, through a kill of the daemon")
+def made_up(box: Sandbox):
+    box.file("b.yaml", "name: b\nschedule: '0 3 * * *'\nmax_active_runs: 5\nsteps:\n"
+                       "  a: {run: 'echo $STOKER_SCHEDULED_FOR >>ran; sleep 0.1'}\n")
+    daemon = Daemon(box)
+    ready_dag(box, "b")
+    plan = box.json("backfill", "b", "--from", "2026-03-01", "--to", "2026-03-08", "--dry-run")
+    equal(plan["runs"], 8, "what it would run")
+    box.stoker("backfill", "b", "--from", "2026-03-01", "--to", "2026-03-08", "--max-active", "2", code=0)
+    wait_for(lambda: len(box.lines("ran")) >= 2, "it begins")
+    daemon.kill()
+    Daemon(box)
+    wait_for(lambda: box.json("backfill", "--list")["backfills"][0]["state"] == "done", "it is done", 60)
+    ran = box.lines("ran")
+    equal(sorted(set(ran)), sorted(f"2026-03-0{day}T03:00:00.000Z" for day in range(1, 9)), "the due times that ran")
+    equal(len(ran), 8, "each once")
+    check(all(abs(sorted(ran).index(due) - place) <= 1 for place, due in enumerate(ran)), f"oldest first: {ran}")
+
+
+@story("as a user of its own, without root")
+def unprivileged(box: Sandbox):
+    if os.geteuid() != 0:
+        raise Skip("it is told as root, which can be another user")
+    box.file("hello.yaml", HELLO)
+    os.makedirs(os.path.join(box.path, ".config", "stoker"))
+    os.symlink(box.dags, os.path.join(box.path, ".config", "stoker", "dags"))
+    for folder, folders, files in os.walk(box.path):
+        for name in [*folders, *files, "."]:
+            os.chown(os.path.join(folder, name), 65534, 65534, follow_symlinks=False)
+    box.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+    Daemon(box)
+    ready_dag(box, "hello")
+    box.stoker("trigger", "hello", "--wait", code=0)
+    equal(box.log("hello/1", "a"), b"hi\n", "its log")
+    equal(os.stat(os.path.join(box.home, "stoker.db")).st_uid, 65534, "whose state it is")
 
 
 @story("what is old goes by itself, and the audit trail says so")

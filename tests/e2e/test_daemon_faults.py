@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from daemon import Control, Daemon, ready_dag, settings
+from daemon import Control, Daemon, miss_due_times, ready_dag, settings
 from lib import QUICK, SEED, SLOW, SOURCE, Sandbox, check, equal, has, main, read_bytes, story, wait_for
 
 KILLS = int(os.environ.get("STOKER_TEST_KILLS") or (8 if QUICK else 40))
@@ -54,12 +54,6 @@ def check_ledger(box, dag):
     runs = [row["run"] for row in rows]
     equal(len(set(runs)), len(runs), "runs of due times")
     return runs
-
-
-def miss_due_times(box, minutes):
-    """As if the daemon had been away for so long."""
-    with sqlite3.connect(os.path.join(box.home, "stoker.db")) as db:
-        db.execute("UPDATE schedule SET settled_ms = settled_ms - ?1, since_ms = since_ms - ?1", (minutes * 60_000,))
 
 
 def crash_points():
