@@ -4,11 +4,13 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/mem.h"
 #include "common/scope.h"
 #include "scheduler/command.h"
 #include "scheduler/owner.h"
@@ -38,9 +40,9 @@ static void on_interrupt(int signal)
 	interrupts++;
 }
 
-static bool has_ended(const struct onlooker_state *follower)
+static bool has_ended(const struct onlooker_state *onlooker)
 {
-	return machine_ended(run_states, follower->run->row.state);
+	return machine_ended(run_states, onlooker->run->row.state);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------- */
@@ -52,63 +54,75 @@ static bool task_differs(const struct task *before, const struct task *now)
 	       (before->live != NULL && before->live->row.state != now->live->row.state);
 }
 
-/* Takes over what was read: rows, and who runs. Texts stay with `read`, which lives until the next reading. */
-static void take_over(struct onlooker_state *follower, struct run *read)
+/* The line that is shown beside a task that runs. */
+static void take_metric(struct onlooker_state *onlooker, struct task *task)
 {
-	struct run *before = follower->read;
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	const char *json = view_last_metric(onlooker->store, onlooker->id, task->row.step, &arena);
 
-	for (size_t i = 0; i < follower->run->dag->steps_count; i++) {
-		struct task *task = &follower->run->tasks[i];
+	free(task->metric);
+	task->metric = json == NULL ? NULL : mem_strdup(json);
+}
+
+/* Takes over what was read: rows, and who runs. Texts stay with `read`, which lives until the next reading. */
+static void take_over(struct onlooker_state *onlooker, struct run *read)
+{
+	struct run *before = onlooker->read;
+
+	for (size_t i = 0; i < onlooker->run->dag->steps_count; i++) {
+		struct task *task = &onlooker->run->tasks[i];
 		bool differs = task_differs(task, &read->tasks[i]);
 
 		task->row = read->tasks[i].row;
 		task->live = read->tasks[i].live;
+		if (task->live != NULL)
+			take_metric(onlooker, task);
 		if (differs)
-			progress_moved(follower->progress, task);
+			progress_moved(onlooker->progress, task);
 	}
-	follower->run->row.state = read->row.state;
-	follower->run->row.reason = read->row.reason;
-	follower->run->row.started_wall_ms = read->row.started_wall_ms;
-	follower->run->row.ended_wall_ms = read->row.ended_wall_ms;
-	follower->run->row.cancel_wall_ms = read->row.cancel_wall_ms;
-	follower->read = read;
+	onlooker->run->row.state = read->row.state;
+	onlooker->run->row.reason = read->row.reason;
+	onlooker->run->row.started_wall_ms = read->row.started_wall_ms;
+	onlooker->run->row.ended_wall_ms = read->row.ended_wall_ms;
+	onlooker->run->row.cancel_wall_ms = read->row.cancel_wall_ms;
+	onlooker->read = read;
 	run_free(before);
 }
 
-static int read_again(struct onlooker_state *follower, struct err *err)
+static int read_again(struct onlooker_state *onlooker, struct err *err)
 {
 	struct run *read;
 
-	if (!store_has_changed(follower->store))
+	if (!store_has_changed(onlooker->store))
 		return 0;
-	if (store_load_run(follower->store, follower->id, &read, err) < 0)
+	if (store_load_run(onlooker->store, onlooker->id, &read, err) < 0)
 		return err->code;
-	take_over(follower, read);
+	take_over(onlooker, read);
 	return 0;
 }
 
 /* --- what to say meanwhile ------------------------------------------------------------------------------ */
 
 /* While it is queued: what it waits for, each time that is something else. */
-static void say_why(struct onlooker_state *follower)
+static void say_why(struct onlooker_state *onlooker)
 {
 	autojson json_t *why = NULL;
 	const char *text;
 
-	if (follower->run->row.state != RUN_QUEUED ||
-	    clock_mono_ms() - follower->sentence_ms < WAITING_LOOK_MS)
+	if (onlooker->run->row.state != RUN_QUEUED ||
+	    clock_mono_ms() - onlooker->sentence_ms < WAITING_LOOK_MS)
 		return;
-	follower->sentence_ms = clock_mono_ms();
-	if (view_why(follower->store, follower->id, -1, &why, NULL) < 0)
+	onlooker->sentence_ms = clock_mono_ms();
+	if (view_why(onlooker->store, onlooker->id, -1, &why, NULL) < 0)
 		return;
 	text = json_string_value(json_object_get(why, "why"));
-	if (text == NULL || strncmp(text, follower->sentence, sizeof follower->sentence - 1) == 0)
+	if (text == NULL || strncmp(text, onlooker->sentence, sizeof onlooker->sentence - 1) == 0)
 		return;
-	snprintf(follower->sentence, sizeof follower->sentence, "%s", text);
-	progress_note(follower->progress, NULL, text);
+	snprintf(onlooker->sentence, sizeof onlooker->sentence, "%s", text);
+	progress_note(onlooker->progress, NULL, text);
 }
 
-static void take_interrupt(struct onlooker_state *follower)
+static void take_interrupt(struct onlooker_state *onlooker)
 {
 	static const char *const said[] = {
 		"interrupted: steps are asked to stop and save their state (Ctrl-C again stops them at once)",
@@ -116,30 +130,30 @@ static void take_interrupt(struct onlooker_state *follower)
 	};
 	struct err err;
 
-	if (follower->interrupts >= interrupts)
+	if (onlooker->interrupts >= interrupts)
 		return;
-	follower->interrupts++;
-	if (follower->how->cancel == NULL || follower->interrupts > 2) {
-		follower->left = true;
+	onlooker->interrupts++;
+	if (onlooker->how->cancel == NULL || onlooker->interrupts > 2) {
+		onlooker->left = true;
 		return;
 	}
-	progress_note(follower->progress, NULL, said[follower->interrupts - 1]);
-	if (follower->how->cancel(follower->how->context, follower->interrupts > 1, &err) < 0)
-		progress_note(follower->progress, NULL, err.text);
+	progress_note(onlooker->progress, NULL, said[onlooker->interrupts - 1]);
+	if (onlooker->how->cancel(onlooker->how->context, onlooker->interrupts > 1, &err) < 0)
+		progress_note(onlooker->progress, NULL, err.text);
 }
 
-static bool is_abandoned(const struct onlooker_state *follower)
+static bool is_abandoned(const struct onlooker_state *onlooker)
 {
-	const struct run_row *row = &follower->run->row;
+	const struct run_row *row = &onlooker->run->row;
 
-	return !owner_is_alive(follower->store->home, row->dag, row->number, NULL);
+	return !owner_is_alive(onlooker->store->home, row->dag, row->number, NULL);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */
 
-static int status_of(const struct onlooker_state *follower)
+static int status_of(const struct onlooker_state *onlooker)
 {
-	switch (follower->run->row.state) {
+	switch (onlooker->run->row.state) {
 	case RUN_SUCCEEDED:
 		return COMMAND_DONE;
 	case RUN_CANCELED:
@@ -149,12 +163,12 @@ static int status_of(const struct onlooker_state *follower)
 	}
 }
 
-static int leave(struct onlooker_state *follower)
+static int leave(struct onlooker_state *onlooker)
 {
-	const struct run_row *row = &follower->run->row;
+	const struct run_row *row = &onlooker->run->row;
 
-	progress_free(take(follower->progress));
-	if (follower->left)
+	progress_free(take(onlooker->progress));
+	if (onlooker->left)
 		fprintf(stderr, "stoker: left %s/%" PRIu64 "; it goes on (`stoker status %s/%" PRIu64 "`)\n", row->dag,
 			row->number, row->dag, row->number);
 	else
@@ -162,49 +176,50 @@ static int leave(struct onlooker_state *follower)
 			"stoker: nobody drives %s/%" PRIu64 " any more; its steps run on. Start the daemon again"
 			" (`stoker serve`), or take the run over: stoker run --resume %s/%" PRIu64 "\n",
 			row->dag, row->number, row->dag, row->number);
-	return follower->left ? COMMAND_CANCELED : COMMAND_UNREACHABLE;
+	return onlooker->left ? COMMAND_CANCELED : COMMAND_UNREACHABLE;
 }
 
-static int watch(struct onlooker_state *follower, struct err *err)
+static int watch(struct onlooker_state *onlooker, struct err *err)
 {
-	while (!has_ended(follower)) {
-		if (is_abandoned(follower)) { /* it may have ended just now */
-			if (read_again(follower, err) < 0)
+	while (!has_ended(onlooker)) {
+		if (is_abandoned(onlooker)) { /* it may have ended just now */
+			if (read_again(onlooker, err) < 0)
 				return command_fail(err);
-			if (!has_ended(follower))
-				return leave(follower);
+			if (!has_ended(onlooker))
+				return leave(onlooker);
 			break;
 		}
-		take_interrupt(follower);
-		if (follower->left)
-			return leave(follower);
-		if (read_again(follower, err) < 0)
+		take_interrupt(onlooker);
+		if (onlooker->left)
+			return leave(onlooker);
+		if (read_again(onlooker, err) < 0)
 			return command_fail(err);
-		say_why(follower);
-		progress_tick(follower->progress);
-		if (!has_ended(follower))
+		say_why(onlooker);
+		progress_tick(onlooker->progress);
+		if (!has_ended(onlooker))
 			nanosleep(&(struct timespec){ .tv_nsec = ONLOOKER_LOOK_MS * 1000000 }, NULL);
 	}
-	progress_finish(follower->progress);
-	return status_of(follower);
+	progress_finish(onlooker->progress);
+	return status_of(onlooker);
 }
 
 int onlooker_watch(struct store *store, uint64_t run, const struct onlooker *how)
 {
-	struct onlooker_state follower = { .store = store, .how = how, .id = run };
+	struct onlooker_state onlooker = { .store = store, .how = how, .id = run };
 	struct sigaction on_int = { .sa_handler = on_interrupt }, before;
 	struct err err;
 	int status;
 
+	onlooker.sentence_ms = clock_mono_ms(); /* a moment of waiting is not worth a word */
 	store_has_changed(store);
-	if (store_load_run(store, run, &follower.run, &err) < 0)
+	if (store_load_run(store, run, &onlooker.run, &err) < 0)
 		return command_fail(&err);
 	sigaction(SIGINT, &on_int, &before);
-	follower.progress = progress_new(stderr, isatty(STDERR_FILENO) == 1, follower.run);
-	status = watch(&follower, &err);
+	onlooker.progress = progress_new(stderr, isatty(STDERR_FILENO) == 1, onlooker.run);
+	status = watch(&onlooker, &err);
 	sigaction(SIGINT, &before, NULL);
-	progress_free(follower.progress);
-	run_free(follower.read);
-	run_free(follower.run);
+	progress_free(onlooker.progress);
+	run_free(onlooker.read);
+	run_free(onlooker.run);
 	return status;
 }

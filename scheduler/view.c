@@ -521,6 +521,19 @@ static json_t *checkpoint_object(const struct store *store, sqlite3_stmt *stmt, 
 	return checkpoint;
 }
 
+const char *view_last_metric(struct store *store, uint64_t run, uint32_t step, struct arena *arena)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_view_last_metric);
+	const char *json = NULL;
+
+	sqlite3_bind_int64(stmt, 1, (int64_t)run);
+	sqlite3_bind_int64(stmt, 2, step);
+	if (view_next(store, stmt, NULL) == 1)
+		json = arena_strdup(arena, view_text(stmt, 0));
+	sqlite3_reset(stmt);
+	return json;
+}
+
 int view_checkpoints(struct store *store, uint64_t run, uint32_t step, int limit, json_t **out,
 		     struct err *err)
 {

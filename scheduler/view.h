@@ -73,6 +73,9 @@ int view_run_alone(struct store *store, uint64_t run, json_t **out, struct err *
 /* One task as in view_run, and its "run". */
 int view_task(struct store *store, uint64_t run, uint32_t step, json_t **out, struct err *err);
 
+/* The newest line of metrics of a task, in `arena`; NULL: there is none. */
+const char *view_last_metric(struct store *store, uint64_t run, uint32_t step, struct arena *arena);
+
 /*
  * {"run":..., "task":..., "checkpoints":[{"seq":1, "name":"epoch-0001.npz", "step":1 or null, "bytes":...,
  *  "digest":..., "format":"file", "attempt":1, "state":"good", "deaths":0, "created":..., "message":"",
