@@ -375,14 +375,46 @@ static int reload(void *context, json_t **answer_out, struct err *err)
 	return 0;
 }
 
+/* A line of the audit trail about what nobody asked for over the socket. */
+struct remark {
+	struct writer_job job;
+	const char *origin;
+};
+
+static int write_remark(struct store *store, void *context, struct err *err)
+{
+	const struct remark *remark = context;
+
+	return store_add_event(store, "daemon.reloaded", "stoker", remark->origin, "", clock_wall_ms(), err);
+}
+
+static void on_remark(void *context, const struct err *err)
+{
+	if (err->code != ERR_OK)
+		log_error("event.failed", TEXT("err", err->text));
+	free(context);
+}
+
+static void reload_for(struct daemon *daemon, const char *origin)
+{
+	struct remark *remark = mem_zalloc(sizeof *remark);
+	struct err err;
+
+	remark->origin = origin;
+	remark->job = (struct writer_job){ .write = write_remark, .done = on_remark, .context = remark };
+	engine_write(daemon->engine, &remark->job);
+	reload(daemon, NULL, &err);
+}
+
 static void on_signal(uv_signal_t *watcher, int signal)
 {
 	struct daemon *daemon = watcher->data;
-	struct err err;
 
 	log_info("daemon.signaled", NUMBER("signal", signal));
-	if (signal == SIGHUP)
-		reload(daemon, NULL, &err);
+	if (signal == SIGHUP && daemon->opened)
+		reload_for(daemon, "SIGHUP");
+	else if (signal == SIGHUP)
+		return;
 	else
 		stop(daemon, COMMAND_DONE);
 }
@@ -426,13 +458,12 @@ static void tell_status(struct daemon *daemon)
 static void look_at_settings(struct daemon *daemon)
 {
 	struct stat st;
-	struct err err;
 
 	if (daemon->settings->path == NULL || stat(daemon->settings->path, &st) < 0 ||
 	    (st.st_mtim.tv_sec == daemon->settings_seen.tv_sec && st.st_mtim.tv_nsec == daemon->settings_seen.tv_nsec))
 		return;
 	if (daemon->settings_seen.tv_sec != 0)
-		reload(daemon, NULL, &err);
+		reload_for(daemon, "stoker.yaml changed");
 	daemon->settings_seen = st.st_mtim;
 }
 

@@ -330,6 +330,8 @@ def resettled(box: Sandbox):
     settings(box, "workers:\n  local: {labels: [quick]}\n")
     daemon.signal(signal.SIGHUP)
     wait_for(lambda: box.stoker("trigger", "w").code == 0, "the label is there")
+    check(any((event["kind"], event["origin"]) == ("daemon.reloaded", "SIGHUP") for event in box.json("events")["events"]),
+          "the audit trail has it")
     box.wait_state("w/1", "succeeded")
     settings(box, "workers:\n  local: {labbels: [quick]}\n")
     daemon.signal(signal.SIGHUP)
