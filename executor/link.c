@@ -641,12 +641,13 @@ void link_attach(struct link *link, const struct attempt_id *id, uint64_t journa
 
 void link_forget(struct link *link, const struct attempt_id *id)
 {
+	const struct frame_attempt frame = { .id = *id }; /* `id` may lie in what is removed */
 	struct collect *collect = collect_find(&link->table, id);
 
 	if (collect != NULL)
 		collect_remove(&link->table, collect);
 	if (link->state == LINK_READY)
-		protocol_put_forget(&link->out, &(struct frame_attempt){ .id = *id });
+		protocol_put_forget(&link->out, &frame);
 }
 
 void link_check(struct link *link)

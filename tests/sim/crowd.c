@@ -27,7 +27,7 @@
 #define MINUTE_MS INT64_C(60000)
 #define DURATION_MAX_MS (20 * MINUTE_MS)
 
-enum { WORKERS = 3, POOLS = 2, GPUS = 4, ALIVE_MAX = 128, RUNS_MAX = 64, CROWD = 12, PATIENT_MAX = 3, EVENTS_MAX = 100000 };
+enum { ORDERS_DEEP = 8, WORKERS = 3, POOLS = 2, GPUS = 4, ALIVE_MAX = 128, RUNS_MAX = 64, CROWD = 12, PATIENT_MAX = 3, EVENTS_MAX = 100000 };
 
 enum breakage { BREAK_NOTHING, BREAK_POOL, BREAK_SLOTS, BREAK_CLOCK, BREAKAGES };
 static const char *const breakage_names[BREAKAGES] = { "nothing", "pool", "slots", "clock" };
@@ -60,6 +60,8 @@ struct crowd {
 	int64_t now;
 	struct core *core;
 	struct actions out;
+	struct actions orders[ORDERS_DEEP]; /* being carried out, one inside the other */
+	size_t depth;
 	uint64_t runs_made;
 	int worker_slots[WORKERS], worker_gpus[WORKERS];
 	int pool_slots[POOLS];
@@ -231,22 +233,25 @@ static void forget_run(struct crowd *crowd, uint64_t id)
 /* Orders are carried out at once; what they are answered with comes after all of them. */
 static void carry_out(struct crowd *crowd)
 {
-	struct actions orders = crowd->out;
+	struct actions *orders = &crowd->orders[crowd->depth++];
 
+	assert(crowd->depth < ORDERS_DEEP);
+	*orders = crowd->out;
 	actions_init(&crowd->out);
-	for (size_t i = 0; i < orders.count; i++)
-		if (orders.items[i].kind == ORDER_START)
-			begin_attempt(crowd, &orders.items[i]);
+	for (size_t i = 0; i < orders->count; i++)
+		if (orders->items[i].kind == ORDER_START)
+			begin_attempt(crowd, &orders->items[i]);
 	check(crowd);
-	for (size_t i = 0; i < orders.count; i++) {
-		const struct action *order = &orders.items[i];
+	for (size_t i = 0; i < orders->count; i++) {
+		const struct action *order = &orders->items[i];
 
 		if (order->kind == ORDER_CLAIM)
 			give(crowd, (struct event){ .kind = EVENT_INVENTORY, .worker = order->worker, .id = order->id });
 		else if (order->kind == ORDER_RUN_ENDED)
 			forget_run(crowd, order->id.run);
 	}
-	actions_fini(&orders);
+	actions_fini(orders);
+	crowd->depth--;
 }
 
 static void give(struct crowd *crowd, struct event event)
@@ -445,6 +450,8 @@ static bool run_seed(uint64_t seed, enum breakage breakage, char *complaint, siz
 			 crowd->now / MINUTE_MS);
 	if (!crowd->day_long && crowd->longest > *longest)
 		*longest = crowd->longest;
+	while (crowd->depth > 0)
+		actions_fini(&crowd->orders[--crowd->depth]);
 	actions_fini(&crowd->out);
 	core_free(crowd->core);
 	free(crowd);
