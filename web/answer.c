@@ -131,7 +131,7 @@ void answer_bytes(struct exchange *exchange, unsigned status, const char *type, 
 		answer_header(exchange, MHD_HTTP_HEADER_ETAG, etag);
 }
 
-/* --- JSON ------------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------------------- */
 
 /* zlib fails only without memory, or when it is called wrongly. */
 static void *compress_bytes(const void *bytes, size_t n, int level, size_t *compressed_bytes_out)
@@ -168,7 +168,7 @@ static void tag_of(const void *bytes, size_t n, char tag_out[TAG_BYTES])
 	snprintf(tag_out, TAG_BYTES, "W/\"%.*s\"", TAG_DIGITS, digest_hex(digest_bytes, hex));
 }
 
-static void send_json(struct exchange *exchange, unsigned status, char *text, size_t bytes, const char *type)
+void answer_text(struct exchange *exchange, unsigned status, char *text, size_t bytes, const char *type)
 {
 	struct MHD_Response *response;
 	char tag[TAG_BYTES];
@@ -208,7 +208,7 @@ void answer_json(struct exchange *exchange, unsigned status, json_t *json)
 		answer_problem(exchange, 500, ERR_CORRUPT, "the answer cannot be written as JSON");
 		return;
 	}
-	send_json(exchange, status, text, strlen(text), "application/json");
+	answer_text(exchange, status, text, strlen(text), "application/json");
 }
 
 void answer_again(struct exchange *exchange, const struct cache_answer *kept)
@@ -268,7 +268,7 @@ void answer_problem(struct exchange *exchange, unsigned status, enum err_code co
 	char *text = json_dumps(problem, JSON_COMPACT);
 
 	json_decref(problem);
-	send_json(exchange, status, text, strlen(text), "application/problem+json");
+	answer_text(exchange, status, text, strlen(text), "application/problem+json");
 }
 
 void answer_error(struct exchange *exchange, const struct err *err)

@@ -21,6 +21,9 @@ unsigned answer_status(enum err_code code);
 const char *answer_code(enum err_code code); /* "not_found" */
 
 void answer_json(struct exchange *exchange, unsigned status, json_t *json); /* taken over */
+/* Text of the heap that is taken over; it gets an ETag and is compressed, as JSON is. */
+void answer_text(struct exchange *exchange, unsigned status, char *text, size_t bytes, const char *type);
+
 void answer_problem(struct exchange *exchange, unsigned status, enum err_code code, const char *detail);
 void answer_error(struct exchange *exchange, const struct err *err); /* by answer_status */
 

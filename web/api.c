@@ -14,6 +14,7 @@
 #include "web/logs.h"
 #include "web/metrics.h"
 #include "web/openapi.h"
+#include "web/plain.h"
 
 /* What the source was asked to change; it outlives an exchange that goes away meanwhile. */
 struct change {
@@ -318,6 +319,9 @@ void api_finish(struct exchange *exchange)
 		break;
 	case ROUTE_SAMPLES:
 		answer_samples(exchange);
+		break;
+	case ROUTE_PLAIN:
+		plain_answer(exchange);
 		break;
 	case ROUTE_OPENAPI:
 		openapi_answer(exchange);

@@ -14,6 +14,7 @@ libweb_a_SOURCES = \
 	web/metrics.c web/metrics.h \
 	web/openapi.c web/openapi.h \
 	web/parts.h \
+	web/plain.c web/plain.h \
 	web/request.c web/request.h \
 	web/routes.c web/routes.h \
 	web/source.h \

@@ -139,6 +139,8 @@ static json_t *good_answer(const struct route *route)
 		return text_answer("the bytes", "text/plain");
 	case ROUTE_STREAM:
 		return text_answer("events", "text/event-stream");
+	case ROUTE_PLAIN:
+		return text_answer("a page", "text/html");
 	case ROUTE_SAMPLES:
 		return text_answer("samples", "text/plain");
 	case ROUTE_OPENAPI:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/scope.h"
+#include "web/plain.h"
 
 const char *const route_segments[SEGMENTS] = { "dag", "number", "task", "attempt", "worker" };
 
@@ -27,6 +28,7 @@ const struct route_parameter route_options[OPTIONS] = {
 #define RUN_PATH(path) API("/runs/{dag}/{number}" path)
 #define READ(what_)    .method = "GET", .kind = ROUTE_READ, .what = (what_), .role = WEB_VIEWER
 #define CHANGE(what_)  .method = "POST", .kind = ROUTE_CHANGE, .what = (what_), .role = WEB_OPERATOR
+#define PLAIN(what_)	     .method = "GET", .kind = ROUTE_PLAIN, .what = (what_), .role = WEB_VIEWER
 #define PARAMS_FIELD                                                                                       \
 	{                                                                                                  \
 		"params", TYPE_TEXTS, false, false, 0, 0, "values of parameters, as texts"                 \
@@ -121,6 +123,18 @@ const struct route routes[] = {
 	  .schema = "Health" },
 	{ .method = "GET", .kind = ROUTE_SAMPLES, .role = WEB_VIEWER, .path = "/metrics", .name = "samples",
 	  .summary = "for Prometheus, in its text format" },
+
+	{ PLAIN(PLAIN_DAGS), .path = "/plain", .limit = 14, .name = "plainDags",
+	  .summary = "the page without JavaScript: the DAGs" },
+	{ PLAIN(PLAIN_DAG), .path = "/plain/dags/{dag}", .limit = 50, .name = "plainDag", .summary = "a DAG" },
+	{ PLAIN(PLAIN_RUNS), .path = "/plain/runs", .options = PAGED | WITH(DAG) | WITH(STATE), .limit = 100,
+	  .name = "plainRuns", .summary = "runs, newest first" },
+	{ PLAIN(PLAIN_RUN), .path = "/plain/runs/{dag}/{number}", .name = "plainRun", .summary = "a run with its tasks" },
+	{ PLAIN(PLAIN_TASK), .path = "/plain/runs/{dag}/{number}/{task}", .name = "plainTask",
+	  .summary = "a task with its attempts and checkpoints" },
+	{ PLAIN(PLAIN_WORKERS), .path = "/plain/workers", .name = "plainWorkers", .summary = "the machines" },
+	{ PLAIN(PLAIN_EVENTS), .path = "/plain/events", .limit = 200, .name = "plainEvents",
+	  .summary = "what happened last" },
 };
 
 const size_t routes_count = COUNT_OF(routes);

@@ -22,6 +22,7 @@ enum route_kind {
 	ROUTE_STREAM,
 	ROUTE_HEALTH,
 	ROUTE_SAMPLES, /* /metrics */
+	ROUTE_PLAIN,   /* `what` is an enum plain_page */
 	ROUTE_OPENAPI,
 	ROUTE_LOGIN,
 	ROUTE_LOGOUT,

@@ -53,7 +53,7 @@ export function marks(dag, runs, most) {
 
 /* --- Gantt ------------------------------------------------------------------------------------------------------ */
 
-const ROW = 24, LABEL = 150, GANTT_MAX = 200, CHART = 850;
+const ROW = 24, LABEL = 150, GANTT_MAX = 100, CHART = 850;
 const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 
 function tickOf(spanMs) {
@@ -138,7 +138,7 @@ export function gantt(run, tasks, open) {
 		if (name !== undefined)
 			open(name);
 	});
-	return [h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Gantt chart, scrollable"}, svg),
+	return [h("div", {class: "scroll gantt-view", tabindex: "0", role: "region", "aria-label": "Gantt chart, scrollable"}, svg),
 		shown.length < tasks.length ? h("p", {class: "muted"}, `The ${GANTT_MAX} longest of ${tasks.length} tasks.`) : null];
 }
 

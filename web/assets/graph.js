@@ -172,13 +172,20 @@ function shorten(text) {
 	return text.length <= LABEL_MAX ? text : `${text.slice(0, LABEL_MAX - 9)}…${text.slice(-8)}`;
 }
 
+/* What the names of all begin with. */
+function prefixOf(names) {
+	let prefix = names[0];
+
+	for (const name of names)
+		while (!name.startsWith(prefix))
+			prefix = prefix.slice(0, -1);
+	return prefix;
+}
+
 function labelOf(node) {
 	if (node.members.length === 1)
 		return shorten(node.members[0]);
-	const pattern = node.members[0].replace(/[0-9.]+/g, "*");
-	const same = node.members.every((name) => name.replace(/[0-9.]+/g, "*") === pattern);
-
-	return `${same ? shorten(pattern).slice(0, LABEL_MAX - 7) : "steps"} × ${node.members.length}`;
+	return `${prefixOf(node.members).slice(0, LABEL_MAX - 8)}* × ${node.members.length}`;
 }
 
 function edge(from, to) {

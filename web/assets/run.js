@@ -11,7 +11,7 @@ import {graphOf} from "./graph.js";
 import {askCancel, askRetry} from "./dialogs.js";
 
 const TASK_HEADS = ["Task", "State", "Why", "Attempts", "Started", "Took", "On"];
-const ROWS = 100;
+const ROWS = 50;
 const ORDER = ["failed", "retrying", "stopping", "running", "starting", "ready", "upstream_failed", "canceled", "waiting", "skipped", "succeeded"];
 const ACTIVE = ["queued", "running"];
 
@@ -87,7 +87,7 @@ function taskTable() {
 	filter.addEventListener("input", draw);
 	state.addEventListener("change", draw);
 	more.addEventListener("click", () => {
-		limit += 5 * ROWS;
+		limit += 10 * ROWS;
 		draw();
 	});
 	return {

@@ -1,0 +1,20 @@
+/*
+ * plain.h - the page for those without JavaScript: what there is, as HTML that the server makes, for reading
+ *
+ *   /plain                     the DAGs and their last runs       /plain/runs/digits/3         a run and its tasks
+ *   /plain/dags/digits         a DAG                              /plain/runs/digits/3/train   a task, with links to its logs
+ *   /plain/runs                the latest runs                    /plain/workers, /plain/events
+ *
+ * It shows the same answers of the source as the API, by tables of columns: which member of an object, under which head,
+ * written how. All of it is escaped; a member that is not there is an empty cell.
+ */
+#ifndef WEB_PLAIN_H
+#define WEB_PLAIN_H
+
+struct exchange;
+
+enum plain_page { PLAIN_DAGS, PLAIN_DAG, PLAIN_RUNS, PLAIN_RUN, PLAIN_TASK, PLAIN_WORKERS, PLAIN_EVENTS };
+
+void plain_answer(struct exchange *exchange);
+
+#endif
