@@ -75,6 +75,7 @@ static json_t *dag_object(const char *name, const struct view_dag_facts *facts)
 	json_object_set_new(object, "schedules", schedules_array(facts->dag));
 	view_set_time(object, "next_due", facts->next_due_wall_ms);
 	json_object_set_new(object, "last_success", json_null());
+	json_object_set_new(object, "late_since", json_null());
 	view_set_number(object, "active", 0);
 	json_object_set_new(object, "latest", json_array());
 	return object;
@@ -120,14 +121,17 @@ static int read_number(struct store *store, enum store_statement which, int64_t 
 
 static int add_history(struct store *store, int64_t dag, int runs, json_t *object, struct err *err)
 {
-	int64_t success_wall_ms, active;
+	int64_t success_wall_ms, late_wall_ms, active;
 	int rc = read_number(store, STMT_web_dag_last_success, dag, &success_wall_ms, err);
 
+	if (rc == 0)
+		rc = read_number(store, STMT_web_dag_late, dag, &late_wall_ms, err);
 	if (rc == 0)
 		rc = read_number(store, STMT_web_dag_active, dag, &active, err);
 	if (rc < 0)
 		return rc;
 	view_set_time(object, "last_success", success_wall_ms);
+	view_set_time(object, "late_since", late_wall_ms > success_wall_ms ? late_wall_ms : 0);
 	view_set_number(object, "active", active);
 	return add_latest(store, dag, runs, object, err);
 }

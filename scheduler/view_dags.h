@@ -7,9 +7,9 @@
  *   {"dag":"digits", "description":... or null, "file":"/path" or null, "problem":"its diagnostics" or null,
  *    "in_force":true, "paused":false, "paused_by":null, "paused_since":null,
  *    "schedules":[{"cron":"30 2 * * *", "timezone":"Europe/Berlin" or null, "catchup":"latest", "overlap":"skip"}],
- *    "next_due":... or null, "last_success":... or null, "active":0,
+ *    "next_due":... or null, "last_success":... or null, "late_since":... or null, "active":0,
  *    "latest":[{"number":3, "state":"succeeded", "trigger":"schedule", "created":..., "started":..., "ended":...}]}
- * "latest" is newest first. One that ran once and has no file any more is in lists as long as its runs are.
+ * "late_since" is when it was late by `expect_by`, and has not succeeded after. "latest" is newest first. One that ran once and has no file any more is in lists as long as its runs are.
  */
 #ifndef SCHEDULER_VIEW_DAGS_H
 #define SCHEDULER_VIEW_DAGS_H

@@ -26,7 +26,11 @@ static void put(struct plain *plain, const char *html)
 static void put_text(struct plain *plain, const char *text)
 {
 	for (; *text != '\0'; text++) {
-		const char *name = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '"' ? "&quot;" : NULL;
+		const char *name = *text == '&'	  ? "&amp;"
+				   : *text == '<' ? "&lt;"
+				   : *text == '>' ? "&gt;"
+				   : *text == '"' ? "&quot;"
+						  : NULL;
 
 		if (name != NULL)
 			put(plain, name);
@@ -98,14 +102,16 @@ static void put_any(struct plain *plain, const json_t *value)
 		put(plain, "no");
 		break;
 	case JSON_ARRAY:
-		json_array_foreach (value, i, item) {
+		json_array_foreach(value, i, item)
+		{
 			put(plain, i > 0 ? ", " : "");
 			if (!json_is_array(item) && !json_is_object(item))
 				put_any(plain, item);
 		}
 		break;
 	case JSON_OBJECT:
-		json_object_foreach ((json_t *)(uintptr_t)value, key, item) {
+		json_object_foreach((json_t *)(uintptr_t)value, key, item)
+		{
 			put_text(plain, key);
 			put(plain, "=");
 			if (!json_is_array(item) && !json_is_object(item))
@@ -146,8 +152,8 @@ static void put_state(struct plain *plain, const char *state)
 	put(plain, "</span>");
 }
 
-static void put_link(struct plain *plain, const char *text, const char *folder, const char *first, const char *second,
-		     const char *third)
+static void put_link(struct plain *plain, const char *text, const char *folder, const char *first,
+		     const char *second, const char *third)
 {
 	const char *const segments[] = { first, second, third };
 
@@ -186,7 +192,8 @@ static void put_latest(struct plain *plain, const char *dag, const json_t *runs)
 	const json_t *run;
 	size_t i;
 
-	json_array_foreach (runs, i, run) {
+	json_array_foreach(runs, i, run)
+	{
 		put_number(plain, dag, json_integer_value(json_object_get(run, "number")));
 		put(plain, " ");
 		put_state(plain, text_of(run, "state"));
@@ -199,7 +206,8 @@ static void put_holders(struct plain *plain, const json_t *holders)
 	const json_t *holder;
 	size_t i;
 
-	json_array_foreach (holders, i, holder) {
+	json_array_foreach(holders, i, holder)
+	{
 		put_run(plain, text_of(holder, "run"), text_of(holder, "task"));
 		put(plain, " ");
 		put_text(plain, text_of(holder, "task"));
@@ -210,7 +218,9 @@ static void put_holders(struct plain *plain, const json_t *holders)
 /* The end of it, as plain text; the whole may be of any size. */
 static void put_log(struct plain *plain, json_int_t attempt)
 {
-	buf_printf(&plain->html, "<a href=\"/api/v1/runs/%s/tasks/%s/attempts/%" JSON_INTEGER_FORMAT "/log?tail=%d\">its end</a>"
+	buf_printf(&plain->html,
+		   "<a href=\"/api/v1/runs/%s/tasks/%s/attempts/%" JSON_INTEGER_FORMAT
+		   "/log?tail=%d\">its end</a>"
 		   " <a href=\"/api/v1/runs/%s/tasks/%s/attempts/%" JSON_INTEGER_FORMAT "/log\">all</a>",
 		   plain->query->run, plain->query->task, attempt, LOG_TAIL_BYTES, plain->query->run,
 		   plain->query->task, attempt);
@@ -266,7 +276,9 @@ static void put_row(struct plain *plain, const struct column *columns, size_t co
 {
 	put(plain, "<tr role=\"row\">");
 	for (size_t i = 0; i < count; i++) {
-		buf_printf(&plain->html, i == 0 ? "<th scope=\"row\" role=\"rowheader\" data-head=\"%s\">" : "<td role=\"cell\" data-head=\"%s\">",
+		buf_printf(&plain->html,
+			   i == 0 ? "<th scope=\"row\" role=\"rowheader\" data-head=\"%s\">"
+				  : "<td role=\"cell\" data-head=\"%s\">",
 			   columns[i].head);
 		put_cell(plain, &columns[i], object);
 		put(plain, i == 0 ? "</th>" : "</td>");
@@ -292,7 +304,8 @@ static void put_table(struct plain *plain, const char *title, const struct colum
 		put_row(plain, columns, count, json_array_get(rows, newest_last ? all - 1 - i : i));
 	put(plain, "</tbody></table>\n");
 	if (shown < all)
-		buf_printf(&plain->html, "<p class=\"muted\">The first %zu of %zu; the API has all.</p>\n", shown, all);
+		buf_printf(&plain->html, "<p class=\"muted\">The first %zu of %zu; the API has all.</p>\n",
+			   shown, all);
 }
 
 #define TABLE(title, columns, rows) put_table(plain, (title), (columns), COUNT_OF(columns), (rows), false)
@@ -330,11 +343,14 @@ static void put_head(struct plain *plain, const char *title)
 	put(plain, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
 	put_text(plain, title);
-	put(plain, " · stoker</title>\n<link rel=\"icon\" href=\"/assets/icon.svg\" type=\"image/svg+xml\">\n"
-		   "<link rel=\"stylesheet\" href=\"/assets/style.css\">\n</head>\n<body>\n<header class=\"top\">"
-		   "<a class=\"name\" href=\"/plain\">stoker</a><nav aria-label=\"Pages\"><a href=\"/plain\">Overview</a>"
-		   "<a href=\"/plain/runs\">Runs</a><a href=\"/plain/workers\">Workers</a><a href=\"/plain/events\">Events</a>"
-		   "</nav><span class=\"state\"><a href=\"/\">with JavaScript</a></span></header>\n<main>\n<h1>");
+	put(plain,
+	    " · stoker</title>\n<link rel=\"icon\" href=\"/assets/icon.svg\" type=\"image/svg+xml\">\n"
+	    "<link rel=\"stylesheet\" href=\"/assets/style.css\">\n</head>\n<body>\n<header class=\"top\">"
+	    "<a class=\"name\" href=\"/plain\">stoker</a><nav aria-label=\"Pages\"><a "
+	    "href=\"/plain\">Overview</a>"
+	    "<a href=\"/plain/runs\">Runs</a><a href=\"/plain/workers\">Workers</a><a "
+	    "href=\"/plain/events\">Events</a>"
+	    "</nav><span class=\"state\"><a href=\"/\">with JavaScript</a></span></header>\n<main>\n<h1>");
 	put_text(plain, title);
 	put(plain, "</h1>\n");
 }
@@ -368,14 +384,16 @@ static int put_why(struct plain *plain, enum web_read what, struct err *err)
 /* --- the pages -------------------------------------------------------------------------------------------- */
 
 static const struct column run_columns[] = {
-	{ "Run", "run", CELL_RUN },	       { "State", "state", CELL_STATE },     { "Reason", "reason", CELL_ANY },
-	{ "Trigger", "trigger", CELL_ANY },    { "By", "actor", CELL_ANY },	     { "Created", "created", CELL_TIME },
-	{ "Started", "started", CELL_TIME },   { "Ended", "ended", CELL_TIME },	     { "Parameters", "params", CELL_ANY },
+	{ "Run", "run", CELL_RUN },	      { "State", "state", CELL_STATE },
+	{ "Reason", "reason", CELL_ANY },     { "Trigger", "trigger", CELL_ANY },
+	{ "By", "actor", CELL_ANY },	      { "Created", "created", CELL_TIME },
+	{ "Started", "started", CELL_TIME },  { "Ended", "ended", CELL_TIME },
+	{ "Parameters", "params", CELL_ANY },
 };
 
 static const struct column event_columns[] = {
-	{ "When", "at", CELL_TIME },   { "What", "kind", CELL_ANY },	 { "Run", "run", CELL_RUN },
-	{ "Task", "task", CELL_ANY },  { "Detail", "detail", CELL_ANY }, { "Who", "actor", CELL_ANY },
+	{ "When", "at", CELL_TIME },  { "What", "kind", CELL_ANY },	{ "Run", "run", CELL_RUN },
+	{ "Task", "task", CELL_ANY }, { "Detail", "detail", CELL_ANY }, { "Who", "actor", CELL_ANY },
 };
 
 static void dags_page(struct plain *plain, const json_t *answer)
@@ -385,6 +403,7 @@ static void dags_page(struct plain *plain, const json_t *answer)
 		{ "Last runs", "latest", CELL_LATEST },
 		{ "Next due", "next_due", CELL_TIME },
 		{ "Last success", "last_success", CELL_TIME },
+		{ "Late since", "late_since", CELL_TIME },
 		{ "Paused by", "paused_by", CELL_ANY },
 		{ "What is wrong", "problem", CELL_ANY },
 	};
@@ -396,9 +415,12 @@ static void dags_page(struct plain *plain, const json_t *answer)
 static void dag_page(struct plain *plain, const json_t *answer)
 {
 	static const struct column facts[] = {
-		{ "What it does", "description", CELL_ANY }, { "Next due", "next_due", CELL_TIME },
-		{ "Last success", "last_success", CELL_TIME }, { "Going on", "active", CELL_ANY },
-		{ "Paused by", "paused_by", CELL_ANY },	     { "Paused since", "paused_since", CELL_TIME },
+		{ "What it does", "description", CELL_ANY },
+		{ "Next due", "next_due", CELL_TIME },
+		{ "Last success", "last_success", CELL_TIME },
+		{ "Going on", "active", CELL_ANY },
+		{ "Paused by", "paused_by", CELL_ANY },
+		{ "Paused since", "paused_since", CELL_TIME },
 		{ "File", "file", CELL_ANY },
 	};
 	static const struct column schedules[] = {
@@ -408,16 +430,19 @@ static void dag_page(struct plain *plain, const json_t *answer)
 		{ "On overlap", "overlap", CELL_ANY },
 	};
 	static const struct column params[] = {
-		{ "Parameter", "name", CELL_ANY }, { "Type", "type", CELL_ANY }, { "Default", "default", CELL_ANY },
-		{ "Least", "min", CELL_ANY },	   { "Most", "max", CELL_ANY },	 { "One of", "choices", CELL_ANY },
+		{ "Parameter", "name", CELL_ANY },  { "Type", "type", CELL_ANY },
+		{ "Default", "default", CELL_ANY }, { "Least", "min", CELL_ANY },
+		{ "Most", "max", CELL_ANY },	    { "One of", "choices", CELL_ANY },
 	};
 	static const struct column runs[] = {
-		{ "Run", "number", CELL_NUMBER },     { "State", "state", CELL_STATE }, { "Trigger", "trigger", CELL_ANY },
-		{ "Created", "created", CELL_TIME },  { "Started", "started", CELL_TIME }, { "Ended", "ended", CELL_TIME },
+		{ "Run", "number", CELL_NUMBER },    { "State", "state", CELL_STATE },
+		{ "Trigger", "trigger", CELL_ANY },  { "Created", "created", CELL_TIME },
+		{ "Started", "started", CELL_TIME }, { "Ended", "ended", CELL_TIME },
 	};
 	static const struct column steps[] = {
-		{ "Step", "step", CELL_ANY },	  { "Needs", "needs", CELL_ANY },     { "Worker", "worker", CELL_ANY },
-		{ "Pool", "pool", CELL_ANY },	  { "Retries", "retries", CELL_ANY }, { "What it does", "description", CELL_ANY },
+		{ "Step", "step", CELL_ANY },	    { "Needs", "needs", CELL_ANY },
+		{ "Worker", "worker", CELL_ANY },   { "Pool", "pool", CELL_ANY },
+		{ "Retries", "retries", CELL_ANY }, { "What it does", "description", CELL_ANY },
 	};
 
 	put_head(plain, plain->query->dag);
@@ -439,9 +464,10 @@ static void runs_page(struct plain *plain, const json_t *answer)
 static int run_page(struct plain *plain, const json_t *answer, struct err *err)
 {
 	static const struct column tasks[] = {
-		{ "Task", "task", CELL_TASK },	      { "State", "state", CELL_STATE },	  { "Reason", "reason", CELL_ANY },
-		{ "Message", "message", CELL_ANY },   { "Needs", "needs", CELL_ANY },	  { "Started", "started", CELL_TIME },
-		{ "Ended", "ended", CELL_TIME },      { "Outputs", "outputs", CELL_ANY },
+		{ "Task", "task", CELL_TASK },	  { "State", "state", CELL_STATE },
+		{ "Reason", "reason", CELL_ANY }, { "Message", "message", CELL_ANY },
+		{ "Needs", "needs", CELL_ANY },	  { "Started", "started", CELL_TIME },
+		{ "Ended", "ended", CELL_TIME },  { "Outputs", "outputs", CELL_ANY },
 	};
 
 	put_head(plain, plain->query->run);
@@ -455,21 +481,29 @@ static int run_page(struct plain *plain, const json_t *answer, struct err *err)
 static int task_page(struct plain *plain, const json_t *answer, struct err *err)
 {
 	static const struct column facts[] = {
-		{ "Started", "started", CELL_TIME }, { "Ended", "ended", CELL_TIME },  { "Needs", "needs", CELL_ANY },
-		{ "Outputs", "outputs", CELL_ANY },  { "Last metric", "metric", CELL_ANY },
+		{ "Started", "started", CELL_TIME },   { "Ended", "ended", CELL_TIME },
+		{ "Needs", "needs", CELL_ANY },	       { "Outputs", "outputs", CELL_ANY },
+		{ "Last metric", "metric", CELL_ANY },
 	};
 	static const struct column attempts[] = {
-		{ "Attempt", "number", CELL_ANY },	 { "State", "state", CELL_STATE },
-		{ "Reason", "reason", CELL_ANY },	 { "Exit code", "exit_code", CELL_ANY },
-		{ "Signal", "signal", CELL_ANY },	 { "Worker", "worker", CELL_ANY },
-		{ "Started", "started", CELL_TIME },	 { "Ended", "ended", CELL_TIME },
-		{ "Resumed from", "resumed_from", CELL_ANY }, { "CPU, ms", "cpu_ms", CELL_ANY },
-		{ "Memory, bytes", "rss_peak_bytes", CELL_ANY }, { "Message", "message", CELL_ANY },
+		{ "Attempt", "number", CELL_ANY },
+		{ "State", "state", CELL_STATE },
+		{ "Reason", "reason", CELL_ANY },
+		{ "Exit code", "exit_code", CELL_ANY },
+		{ "Signal", "signal", CELL_ANY },
+		{ "Worker", "worker", CELL_ANY },
+		{ "Started", "started", CELL_TIME },
+		{ "Ended", "ended", CELL_TIME },
+		{ "Resumed from", "resumed_from", CELL_ANY },
+		{ "CPU, ms", "cpu_ms", CELL_ANY },
+		{ "Memory, bytes", "rss_peak_bytes", CELL_ANY },
+		{ "Message", "message", CELL_ANY },
 		{ "Log", "number", CELL_LOG },
 	};
 	static const struct column checkpoints[] = {
-		{ "Checkpoint", "name", CELL_ANY }, { "Step", "step", CELL_ANY },    { "State", "state", CELL_STATE },
-		{ "Attempt", "attempt", CELL_ANY }, { "When", "created", CELL_TIME }, { "Bytes", "bytes", CELL_ANY },
+		{ "Checkpoint", "name", CELL_ANY }, { "Step", "step", CELL_ANY },
+		{ "State", "state", CELL_STATE },   { "Attempt", "attempt", CELL_ANY },
+		{ "When", "created", CELL_TIME },   { "Bytes", "bytes", CELL_ANY },
 		{ "Message", "message", CELL_ANY },
 	};
 	json_t *ledger;
@@ -482,7 +516,8 @@ static int task_page(struct plain *plain, const json_t *answer, struct err *err)
 		return err->code;
 	FACTS(facts, answer);
 	put_table(plain, "Attempts", attempts, COUNT_OF(attempts), json_object_get(answer, "attempts"), true);
-	put_table(plain, "Checkpoints", checkpoints, COUNT_OF(checkpoints), json_object_get(ledger, "checkpoints"), true);
+	put_table(plain, "Checkpoints", checkpoints, COUNT_OF(checkpoints),
+		  json_object_get(ledger, "checkpoints"), true);
 	json_decref(ledger);
 	return 0;
 }
@@ -490,11 +525,11 @@ static int task_page(struct plain *plain, const json_t *answer, struct err *err)
 static void workers_page(struct plain *plain, const json_t *answer)
 {
 	static const struct column columns[] = {
-		{ "Worker", "worker", CELL_ANY },  { "State", "state", CELL_ANY },
+		{ "Worker", "worker", CELL_ANY },   { "State", "state", CELL_ANY },
 		{ "Trouble", "trouble", CELL_ANY }, { "Since", "trouble_since", CELL_TIME },
 		{ "Set aside", "aside", CELL_ANY }, { "Drained by", "drained_by", CELL_ANY },
-		{ "Slots", "slots", CELL_ANY },	   { "GPUs", "gpus", CELL_ANY },
-		{ "CPUs", "cpus", CELL_ANY },	   { "Runs", "running", CELL_HOLDERS },
+		{ "Slots", "slots", CELL_ANY },	    { "GPUs", "gpus", CELL_ANY },
+		{ "CPUs", "cpus", CELL_ANY },	    { "Runs", "running", CELL_HOLDERS },
 		{ "Seen", "seen", CELL_TIME },
 	};
 
@@ -505,7 +540,8 @@ static void workers_page(struct plain *plain, const json_t *answer)
 static void events_page(struct plain *plain, const json_t *answer)
 {
 	put_head(plain, "Events");
-	put_table(plain, "Newest first", event_columns, COUNT_OF(event_columns), json_object_get(answer, "events"), true);
+	put_table(plain, "Newest first", event_columns, COUNT_OF(event_columns),
+		  json_object_get(answer, "events"), true);
 }
 
 static int put_page(struct plain *plain, enum plain_page page, const json_t *answer, struct err *err)
@@ -539,11 +575,13 @@ static int put_page(struct plain *plain, enum plain_page page, const json_t *ans
 void plain_answer(struct exchange *exchange)
 {
 	static const enum web_read reads[] = {
-		[PLAIN_DAGS] = WEB_DAGS, [PLAIN_DAG] = WEB_DAG,	      [PLAIN_RUNS] = WEB_RUNS,	   [PLAIN_RUN] = WEB_RUN,
-		[PLAIN_TASK] = WEB_TASK, [PLAIN_WORKERS] = WEB_WORKERS, [PLAIN_EVENTS] = WEB_EVENTS,
+		[PLAIN_DAGS] = WEB_DAGS,     [PLAIN_DAG] = WEB_DAG,   [PLAIN_RUNS] = WEB_RUNS,
+		[PLAIN_RUN] = WEB_RUN,	     [PLAIN_TASK] = WEB_TASK, [PLAIN_WORKERS] = WEB_WORKERS,
+		[PLAIN_EVENTS] = WEB_EVENTS,
 	};
 	enum plain_page page = (enum plain_page)exchange->request.route->what;
-	struct plain plain = { .query = &exchange->request.query, .source = exchange->connection->listener->web->source };
+	struct plain plain = { .query = &exchange->request.query,
+			       .source = exchange->connection->listener->web->source };
 	json_t *answer = NULL;
 	struct err err;
 	size_t bytes;

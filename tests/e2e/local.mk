@@ -27,6 +27,7 @@ e2e_stories = \
 	tests/e2e/test_notify.py \
 	tests/e2e/test_operations.py \
 	tests/e2e/test_orphan.py \
+	tests/e2e/test_page.py \
 	tests/e2e/test_schedules.py \
 	tests/e2e/test_source.py \
 	tests/e2e/test_ssh.py \
@@ -39,6 +40,7 @@ e2e_stories = \
 	tests/e2e/test_workers.py
 TESTS += $(e2e_stories)
 EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/webclient.py tests/e2e/lab.py tests/e2e/labinside.py
+EXTRA_DIST += tests/e2e/page/drive.js tests/e2e/page/package.json tests/e2e/page/package-lock.json
 
 # Drives the ssh transport without a scheduler above it.
 check_PROGRAMS += tests/e2e/ssh_probe

@@ -4,12 +4,11 @@ import contextlib
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 
-from lib import SLOW, STOKER, Background, Sandbox, check, equal, has, main, story, wait_for
-from webclient import Answer, UnixConnection
+from lib import SLOW, STOKER, Sandbox, check, equal, has, main, story, wait_for
+from webclient import UnixConnection, control
 
 DAG = """\
 name: night
@@ -37,49 +36,6 @@ steps:
 
 BAD = "name: broken\nsteps:\n  a: {rum: x}\n"
 FAILS = "name: fails\nsteps:\n  a: {run: exit 3}\n"
-
-
-class Control(Background):
-    """`stoker serve`, and ways to ask it."""
-
-    def __init__(self, box):
-        config = os.path.join(box.path, ".config", "stoker")
-        os.makedirs(config, exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        with open(os.path.join(config, "stoker.yaml"), "w", encoding="utf-8") as file:
-            file.write(f"dags: {box.dags}\nweb: {{listen: '127.0.0.1:{self.port}'}}\n")
-        super().__init__(box, ["serve"], len(box.backgrounds))
-        box.backgrounds.append(self)
-        self.socket = os.path.join(box.home, "control.sock")
-        wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
-
-    def ask(self, path, method="GET", body=None):
-        connection = UnixConnection(self.socket)
-        connection.request(method, path, json.dumps(body) if body is not None else None,
-                           {"Content-Type": "application/json"} if body is not None else {})
-        answer = Answer(connection.getresponse())
-        connection.close()
-        return answer
-
-    def get(self, path, status=200):
-        answer = self.ask("/api/v1" + path)
-        equal(answer.status, status, f"{path}: {answer.text[:300]}")
-        return answer.json
-
-    def knows(self, *names):
-        wait_for(lambda: set(names) <= {dag["dag"] for dag in self.get("/dags")["dags"] if dag["in_force"] or dag["problem"]},
-                 f"{names} to be known")
-
-
-@contextlib.contextmanager
-def control(box, *names):
-    daemon = Control(box)
-    daemon.knows(*names)
-    yield daemon
-    daemon.signal(signal.SIGTERM)
-    equal(daemon.wait(), 0, f"the end of the daemon: {daemon.text[-2000:]}")
 
 
 # --- JSON Schema, as much of it as schemas.json uses -------------------------------------------------------------------

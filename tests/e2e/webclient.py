@@ -1,10 +1,13 @@
-"""HTTP for the stories: over a unix socket, and an answer as it came."""
+"""HTTP for the stories: over a unix socket, an answer as it came, and a daemon that is asked."""
 
+import contextlib
 import http.client
 import json
+import os
+import signal
 import socket
 
-from lib import SLOW
+from lib import SLOW, Background, equal, wait_for
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -28,3 +31,46 @@ class Answer:
     @property
     def json(self):
         return json.loads(self.bytes.decode("utf-8"))
+
+
+class Control(Background):
+    """`stoker serve`, and ways to ask it."""
+
+    def __init__(self, box, port=None):
+        config = os.path.join(box.path, ".config", "stoker")
+        os.makedirs(config, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = port or free.getsockname()[1]
+        with open(os.path.join(config, "stoker.yaml"), "w", encoding="utf-8") as file:
+            file.write(f"dags: {box.dags}\nweb: {{listen: '127.0.0.1:{self.port}'}}\n")
+        super().__init__(box, ["serve"], len(box.backgrounds))
+        box.backgrounds.append(self)
+        self.socket = os.path.join(box.home, "control.sock")
+        wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
+
+    def ask(self, path, method="GET", body=None):
+        connection = UnixConnection(self.socket)
+        connection.request(method, path, json.dumps(body) if body is not None else None,
+                           {"Content-Type": "application/json"} if body is not None else {})
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return answer
+
+    def get(self, path, status=200):
+        answer = self.ask("/api/v1" + path)
+        equal(answer.status, status, f"{path}: {answer.text[:300]}")
+        return answer.json
+
+    def knows(self, *names):
+        wait_for(lambda: set(names) <= {dag["dag"] for dag in self.get("/dags")["dags"] if dag["in_force"] or dag["problem"]},
+                 f"{names} to be known")
+
+
+@contextlib.contextmanager
+def control(box, *names):
+    daemon = Control(box)
+    daemon.knows(*names)
+    yield daemon
+    daemon.signal(signal.SIGTERM)
+    equal(daemon.wait(), 0, f"the end of the daemon: {daemon.text[-2000:]}")

@@ -12,8 +12,16 @@
 
 const POLL_MS = 5000;
 const REOPEN_MS = 15000;
-const KINDS = ["run.changed", "task.changed", "attempt.changed", "checkpoint.changed", "metric.added", "worker.changed",
-	"event.added", "dag.changed"];
+const KINDS = [
+	"run.changed",
+	"task.changed",
+	"attempt.changed",
+	"checkpoint.changed",
+	"metric.added",
+	"worker.changed",
+	"event.added",
+	"dag.changed",
+];
 
 export class Problem extends Error {
 	constructor(status, detail) {
@@ -38,12 +46,10 @@ export async function ask(path, options) {
 	try {
 		response = await fetch(`/api/v1${path}`, {credentials: "same-origin", ...options});
 	} catch (error) {
-		if (error.name === "AbortError")
-			throw error;
+		if (error.name === "AbortError") throw error;
 		throw new Problem(0, "the server cannot be reached");
 	}
-	if (!response.ok)
-		throw await problemOf(response);
+	if (!response.ok) throw await problemOf(response);
 	return response;
 }
 
@@ -84,17 +90,21 @@ export async function logout() {
 async function change(method, where, body) {
 	const header = {"X-Stoker-Request": "1"};
 
-	if (body !== undefined)
-		header["Content-Type"] = "application/json";
-	return (await ask(where, {method, headers: header, body: body === undefined ? undefined : JSON.stringify(body)})).json();
+	if (body !== undefined) header["Content-Type"] = "application/json";
+	return (
+		await ask(where, {
+			method,
+			headers: header,
+			body: body === undefined ? undefined : JSON.stringify(body),
+		})
+	).json();
 }
 
 export async function send(method, where, body) {
 	try {
 		return await change(method, where, body);
 	} catch (error) {
-		if (error.status !== 401 || !(await askForToken(error.message)))
-			throw error;
+		if (error.status !== 401 || !(await askForToken(error.message))) throw error;
 		return change(method, where, body);
 	}
 }
@@ -108,7 +118,12 @@ export async function send(method, where, body) {
  */
 export function listen(filter, on, told) {
 	const live = {begun: false, close, ready: null};
-	let source = null, poll = null, reopen = null, fresh = true, over = false, isReady;
+	let source = null,
+		poll = null,
+		reopen = null,
+		fresh = true,
+		over = false,
+		isReady;
 
 	live.ready = new Promise((resolve) => (isReady = resolve));
 
@@ -124,8 +139,7 @@ export function listen(filter, on, told) {
 		clearInterval(poll);
 		poll = null;
 		told("live");
-		if (again && live.begun)
-			on("again", {});
+		if (again && live.begun) on("again", {});
 		fresh = false;
 		isReady();
 	}
@@ -134,8 +148,7 @@ export function listen(filter, on, told) {
 	function cut() {
 		told("polling");
 		isReady();
-		if (poll === null)
-			poll = setInterval(() => on("again", {}), POLL_MS);
+		if (poll === null) poll = setInterval(() => on("again", {}), POLL_MS);
 		if (source !== null && source.readyState === EventSource.CLOSED) {
 			source = null;
 			reopen = setTimeout(start, REOPEN_MS);
@@ -143,8 +156,7 @@ export function listen(filter, on, told) {
 	}
 
 	function start() {
-		if (over || document.hidden || source !== null)
-			return;
+		if (over || document.hidden || source !== null) return;
 		fresh = true;
 		source = new EventSource(`/api/v1/stream${filter === "" ? "" : `?${filter}`}`);
 		source.addEventListener("hello", () => goesOn(fresh));

@@ -18,9 +18,9 @@ import {runPage} from "./run.js";
 import {taskPage} from "./task.js";
 import {eventsPage, runsPage, workersPage} from "./lists.js";
 
-/* Reading again waits this long, and ten times what the last one took, so that a busy run costs the server a tenth. */
+/* Reading again waits this long, and REST times what the last one took: a page that is watched costs the server little. */
 const REFRESH_MS = 300;
-const REST = 10;
+const REST = 20;
 const READY_MS = 150;
 
 const main = document.getElementById("main");
@@ -31,7 +31,14 @@ let current = null;
 /* --- which page ------------------------------------------------------------------------------------------------- */
 
 function unknown(where) {
-	return {title: "No such page", elements: [h("p", null, `There is no page ${where}.`)], filter: "", concerns: () => false, load: async () => null, show() {}};
+	return {
+		title: "No such page",
+		elements: [h("p", null, `There is no page ${where}.`)],
+		filter: "",
+		concerns: () => false,
+		load: async () => null,
+		show() {},
+	};
 }
 
 function pageOf(hash) {
@@ -39,36 +46,45 @@ function pageOf(hash) {
 	let parts;
 
 	try {
-		parts = where.split("/").filter((text) => text !== "").map(decodeURIComponent);
+		parts = where
+			.split("/")
+			.filter((text) => text !== "")
+			.map(decodeURIComponent);
 	} catch {
 		return unknown(where);
 	}
 	const [kind, dag, number, task] = parts;
 
-	if (parts.length === 0)
-		return overview();
-	if (kind === "dags" && parts.length === 2)
-		return dagPage(dag);
-	if (kind === "dags" && parts.length === 1)
-		return overview();
-	if (kind === "runs" && parts.length === 1)
-		return runsPage(query);
-	if (kind === "runs" && parts.length === 3)
-		return runPage(dag, number);
-	if (kind === "runs" && parts.length === 4)
-		return taskPage(dag, number, task, new URLSearchParams(query));
-	if (kind === "workers" && parts.length === 1)
-		return workersPage();
-	if (kind === "events" && parts.length === 1)
-		return eventsPage();
+	if (parts.length === 0) return overview();
+	if (kind === "dags" && parts.length === 2) return dagPage(dag);
+	if (kind === "dags" && parts.length === 1) return overview();
+	if (kind === "runs" && parts.length === 1) return runsPage(query);
+	if (kind === "runs" && parts.length === 3) return runPage(dag, number);
+	if (kind === "runs" && parts.length === 4) return taskPage(dag, number, task, new URLSearchParams(query));
+	if (kind === "workers" && parts.length === 1) return workersPage();
+	if (kind === "events" && parts.length === 1) return eventsPage();
 	return unknown(where);
 }
 
 /* --- keeping it true -------------------------------------------------------------------------------------------- */
 
 function showProblem(shown, error) {
-	shown.problem.replaceChildren(error.message, error.status === 401 ? " " : "",
-		...error.status === 401 ? [h("button", {type: "button", onclick: async () => (await askToken(error.message)) && refresh(shown)}, "Log in")] : []);
+	shown.problem.replaceChildren(
+		error.message,
+		error.status === 401 ? " " : "",
+		...(error.status === 401
+			? [
+					h(
+						"button",
+						{
+							type: "button",
+							onclick: async () => (await askToken(error.message)) && refresh(shown),
+						},
+						"Log in"
+					),
+				]
+			: [])
+	);
 	shown.problem.hidden = false;
 }
 
@@ -98,35 +114,45 @@ async function refresh(shown) {
 	}
 	shown.loading = false;
 	shown.rest = Math.max(REFRESH_MS, REST * (performance.now() - begun));
-	if (shown.again)
-		refreshSoon(shown);
+	if (shown.again) refreshSoon(shown);
 	shown.again = false;
 }
 
 function refreshSoon(shown) {
-	if (shown === current && shown.timer === null)
-		shown.timer = setTimeout(() => refresh(shown), shown.rest);
+	if (shown === current && shown.timer === null) shown.timer = setTimeout(() => refresh(shown), shown.rest);
 }
 
 function onChange(shown, kind, event) {
-	if (shown !== current)
-		return;
+	if (shown !== current) return;
 	shown.page.on?.(kind, event);
-	if (kind === "again" || shown.page.concerns(kind, event))
-		refreshSoon(shown);
+	if (kind === "again" || shown.page.concerns(kind, event)) refreshSoon(shown);
 }
 
 function tellLive(state) {
 	const words = {live: "live", polling: "cut off: asking every 5 s", asleep: "asleep"};
 
-	fill(live, state, () => [h("span", {class: `dot is-${state}`, "aria-hidden": "true"}), ` ${words[state]}`]);
+	fill(live, state, () => [
+		h("span", {class: `dot is-${state}`, "aria-hidden": "true"}),
+		` ${words[state]}`,
+	]);
 }
 
 /* --- moving about ----------------------------------------------------------------------------------------------- */
 
 function crumbsOf(page) {
-	return page.crumbs === undefined ? null : h("nav", {"aria-label": "Where this is", class: "crumbs"}, h("ol", null,
-		page.crumbs.map(([text, ...segments]) => h("li", null, h("a", {href: place(...segments.filter((it) => it !== ""))}, text)))));
+	return page.crumbs === undefined
+		? null
+		: h(
+				"nav",
+				{"aria-label": "Where this is", class: "crumbs"},
+				h(
+					"ol",
+					null,
+					page.crumbs.map(([text, ...segments]) =>
+						h("li", null, h("a", {href: place(...segments.filter((it) => it !== ""))}, text))
+					)
+				)
+			);
 }
 
 function markNavigation() {
@@ -135,16 +161,13 @@ function markNavigation() {
 	for (const anchor of document.querySelectorAll("#nav a")) {
 		const at = anchor.getAttribute("href").slice(2);
 
-		if (at === here || (at === "" && here === "dags"))
-			anchor.setAttribute("aria-current", "page");
-		else
-			anchor.removeAttribute("aria-current");
+		if (at === here || (at === "" && here === "dags")) anchor.setAttribute("aria-current", "page");
+		else anchor.removeAttribute("aria-current");
 	}
 }
 
 function leave() {
-	if (current === null)
-		return;
+	if (current === null) return;
 	clearTimeout(current.timer);
 	current.stop.abort();
 	current.live.close();
@@ -156,12 +179,22 @@ async function enter(first) {
 	leave();
 	const page = pageOf(location.hash);
 	const heading = h("h1", {tabindex: "-1"}, page.heading || page.title);
-	const shown = {page, problem: h("p", {class: "problem", role: "alert", hidden: true}), stop: new AbortController(), timer: null, loading: false, again: false, rest: REFRESH_MS};
+	const shown = {
+		page,
+		problem: h("p", {class: "problem", role: "alert", hidden: true}),
+		stop: new AbortController(),
+		timer: null,
+		loading: false,
+		again: false,
+		rest: REFRESH_MS,
+	};
 
 	current = shown;
 	document.title = page.title === "Overview" ? "stoker" : `${page.title} · stoker`;
 	main.setAttribute("aria-busy", "true");
-	main.replaceChildren(...[crumbsOf(page), heading, shown.problem, ...page.elements].filter((it) => it !== null));
+	main.replaceChildren(
+		...[crumbsOf(page), heading, shown.problem, ...page.elements].filter((it) => it !== null)
+	);
 	markNavigation();
 	if (!first) {
 		heading.focus({preventScroll: true});
@@ -171,22 +204,44 @@ async function enter(first) {
 	shown.live = listen(page.filter, (kind, event) => onChange(shown, kind, event), tellLive);
 	await Promise.race([shown.live.ready, new Promise((resolve) => setTimeout(resolve, READY_MS))]);
 	shown.live.begun = true;
-	if (shown === current)
-		refresh(shown);
+	if (shown === current) refresh(shown);
 }
 
 /* --- who ---------------------------------------------------------------------------------------------------------- */
 
 async function tellWho() {
-	fill(who, JSON.stringify(session), () => session.session
-		? [h("span", {class: "muted"}, `${session.name} (${session.role}) `), h("button", {type: "button", class: "small", id: "logout", onclick: async () => {
-			await logout();
-			tellWho();
-		}}, "Log out")]
-		: h("button", {type: "button", class: "small", id: "login", onclick: async () => {
-			if (await askToken("Reading needs none from this machine; changing does."))
-				tellWho();
-		}}, "Log in"));
+	fill(who, JSON.stringify(session), () =>
+		session.session
+			? [
+					h("span", {class: "muted"}, `${session.name} (${session.role}) `),
+					h(
+						"button",
+						{
+							type: "button",
+							class: "small",
+							id: "logout",
+							onclick: async () => {
+								await logout();
+								tellWho();
+							},
+						},
+						"Log out"
+					),
+				]
+			: h(
+					"button",
+					{
+						type: "button",
+						class: "small",
+						id: "login",
+						onclick: async () => {
+							if (await askToken("Reading needs none from this machine; changing does."))
+								tellWho();
+						},
+					},
+					"Log in"
+				)
+	);
 }
 
 onTokenNeeded(async (why) => {

@@ -2,7 +2,24 @@
  * dag.js - one DAG: what it is, when it is due, its form to be triggered, its graph, history and file
  */
 import {get, path, send} from "./api.js";
-import {age, badge, bytes, count, duration, facts, fill, h, link, part, place, row, runLink, table, time, took} from "./dom.js";
+import {
+	age,
+	badge,
+	bytes,
+	count,
+	duration,
+	facts,
+	fill,
+	h,
+	link,
+	part,
+	place,
+	row,
+	runLink,
+	table,
+	time,
+	took,
+} from "./dom.js";
 import {marks} from "./charts.js";
 import {graphOf} from "./graph.js";
 import {inWords} from "./words.js";
@@ -15,17 +32,46 @@ const STEPS = 100;
 
 function fieldOf(param) {
 	const id = `param-${param.name}`;
-	const about = [param.description, param.type, param.min !== null || param.max !== null
-		? `${param.min ?? "…"} to ${param.max ?? "…"}` : null].filter((text) => text !== null).join("; ");
+	const about = [
+		param.description,
+		param.type,
+		param.min !== null || param.max !== null ? `${param.min ?? "…"} to ${param.max ?? "…"}` : null,
+	]
+		.filter((text) => text !== null)
+		.join("; ");
 	const choices = param.choices || (param.type === "bool" ? ["true", "false"] : null);
-	const described = {id, name: param.name, "aria-describedby": `${id}-about`, required: param.default === null};
-	const field = choices !== null
-		? h("select", described, param.default === null ? h("option", {value: ""}, "choose") : null,
-			choices.map((choice) => h("option", {value: choice, selected: choice === param.default}, choice)))
-		: h("input", {...described, type: "text", value: param.default ?? "", inputmode: param.type === "int" ? "numeric" : param.type === "float" ? "decimal" : null,
-			autocomplete: "off", spellcheck: "false"});
+	const described = {
+		id,
+		name: param.name,
+		"aria-describedby": `${id}-about`,
+		required: param.default === null,
+	};
+	const field =
+		choices !== null
+			? h(
+					"select",
+					described,
+					param.default === null ? h("option", {value: ""}, "choose") : null,
+					choices.map((choice) =>
+						h("option", {value: choice, selected: choice === param.default}, choice)
+					)
+				)
+			: h("input", {
+					...described,
+					type: "text",
+					value: param.default ?? "",
+					inputmode: param.type === "int" ? "numeric" : param.type === "float" ? "decimal" : null,
+					autocomplete: "off",
+					spellcheck: "false",
+				});
 
-	return h("div", {class: "field"}, h("label", {for: id}, param.name), field, h("div", {class: "muted", id: `${id}-about`}, about));
+	return h(
+		"div",
+		{class: "field"},
+		h("label", {for: id}, param.name),
+		field,
+		h("div", {class: "muted", id: `${id}-about`}, about)
+	);
 }
 
 /* Only what differs from its default is sent: a default that changes meanwhile is then the new one. */
@@ -33,28 +79,36 @@ function triggerForm(dag) {
 	const problem = h("p", {class: "problem", role: "alert", hidden: true});
 	const button = h("button", {type: "submit", class: "main", disabled: !dag.in_force}, "Trigger a run");
 
-	return h("form", {class: "trigger", onsubmit: async (event) => {
-		event.preventDefault();
-		const params = {};
+	return h(
+		"form",
+		{
+			class: "trigger",
+			onsubmit: async (event) => {
+				event.preventDefault();
+				const params = {};
 
-		for (const param of dag.params) {
-			const value = event.target.elements.namedItem(param.name).value;
+				for (const param of dag.params) {
+					const value = event.target.elements.namedItem(param.name).value;
 
-			if (value !== (param.default ?? ""))
-				params[param.name] = value;
-		}
-		button.disabled = true;
-		problem.hidden = true;
-		try {
-			const answer = await send("POST", "/runs", {dag: dag.dag, params});
+					if (value !== (param.default ?? "")) params[param.name] = value;
+				}
+				button.disabled = true;
+				problem.hidden = true;
+				try {
+					const answer = await send("POST", "/runs", {dag: dag.dag, params});
 
-			location.hash = place("runs", dag.dag, answer.run.slice(answer.run.lastIndexOf("/") + 1));
-		} catch (error) {
-			problem.textContent = error.message;
-			problem.hidden = false;
-		}
-		button.disabled = false;
-	}}, dag.params.map(fieldOf), problem, button);
+					location.hash = place("runs", dag.dag, answer.run.slice(answer.run.lastIndexOf("/") + 1));
+				} catch (error) {
+					problem.textContent = error.message;
+					problem.hidden = false;
+				}
+				button.disabled = false;
+			},
+		},
+		dag.params.map(fieldOf),
+		problem,
+		button
+	);
 }
 
 /* --- the parts -------------------------------------------------------------------------------------------------- */
@@ -62,64 +116,202 @@ function triggerForm(dag) {
 function pauseButton(dag, again) {
 	const problem = h("span", {class: "problem", role: "alert"});
 
-	return [h("button", {type: "button", id: "pause", onclick: async () => {
-		problem.textContent = "";
-		try {
-			await send("POST", path`/dags/${dag.dag}/${dag.paused ? "unpause" : "pause"}`, {});
-			again();
-		} catch (error) {
-			problem.textContent = error.message;
-		}
-	}}, dag.paused ? "Unpause" : "Pause"), " ", problem];
+	return [
+		h(
+			"button",
+			{
+				type: "button",
+				id: "pause",
+				onclick: async () => {
+					problem.textContent = "";
+					try {
+						await send("POST", path`/dags/${dag.dag}/${dag.paused ? "unpause" : "pause"}`, {});
+						again();
+					} catch (error) {
+						problem.textContent = error.message;
+					}
+				},
+			},
+			dag.paused ? "Unpause" : "Pause"
+		),
+		" ",
+		problem,
+	];
 }
 
 function scheduleOf(dag, coming) {
 	return [
-		dag.schedules.length === 0 ? h("p", {class: "muted"}, "It has no schedule: it runs when it is triggered.")
-			: h("ul", null, dag.schedules.map((schedule) => h("li", null, inWords(schedule), " ", h("code", null, schedule.cron),
-				h("span", {class: "muted"}, `; catches up ${schedule.catchup}, on overlap ${schedule.overlap}`)))),
-		dag.after.length === 0 ? null : h("p", null, "Begins when it is due and ", dag.after.map((it, i) => [i > 0 ? ", " : "", link(it.dag, "dags", it.dag),
-			` has ${it.state}`, it.within_ms === null ? "" : ` within ${duration(it.within_ms)}`]), "."),
-		coming.length === 0 ? null : [h("h3", null, dag.paused ? "It would be due" : "Due next"), h("ol", {class: "due"}, coming.map((it) => h("li", null, time(it.due), " ",
-			h("span", {class: "muted"}, age(it.due), it.mark === null ? "" : `; ${it.mark}`))))],
+		dag.schedules.length === 0
+			? h("p", {class: "muted"}, "It has no schedule: it runs when it is triggered.")
+			: h(
+					"ul",
+					null,
+					dag.schedules.map((schedule) =>
+						h(
+							"li",
+							null,
+							inWords(schedule),
+							" ",
+							h("code", null, schedule.cron),
+							h(
+								"span",
+								{class: "muted"},
+								`; catches up ${schedule.catchup}, on overlap ${schedule.overlap}`
+							)
+						)
+					)
+				),
+		dag.after.length === 0
+			? null
+			: h(
+					"p",
+					null,
+					"Begins when it is due and ",
+					dag.after.map((it, i) => [
+						i > 0 ? ", " : "",
+						link(it.dag, "dags", it.dag),
+						` has ${it.state}`,
+						it.within_ms === null ? "" : ` within ${duration(it.within_ms)}`,
+					]),
+					"."
+				),
+		coming.length === 0
+			? null
+			: [
+					h("h3", null, dag.paused ? "It would be due" : "Due next"),
+					h(
+						"ol",
+						{class: "due"},
+						coming.map((it) =>
+							h(
+								"li",
+								null,
+								time(it.due),
+								" ",
+								h(
+									"span",
+									{class: "muted"},
+									age(it.due),
+									it.mark === null ? "" : `; ${it.mark}`
+								)
+							)
+						)
+					),
+				],
 	];
 }
 
 const RUN_HEADS = ["Run", "State", "Started", "Took", "By"];
 
 function history(dag) {
-	return [marks(dag.dag, dag.latest, dag.latest.length), table("Runs of this DAG", RUN_HEADS, dag.latest.map((run) => row(RUN_HEADS, [
-		link(`${dag.dag}/${run.number}`, "runs", dag.dag, run.number), badge(run.state),
-		time(run.started) || "not yet", took(run.started, run.ended) || "", run.trigger])), {class: "stacked"}),
-	dag.latest.length < HISTORY ? null : h("p", null, h("a", {href: `#/runs?dag=${encodeURIComponent(dag.dag)}`}, "All runs of this DAG"))];
+	return [
+		marks(dag.dag, dag.latest, dag.latest.length),
+		table(
+			"Runs of this DAG",
+			RUN_HEADS,
+			dag.latest.map((run) =>
+				row(RUN_HEADS, [
+					link(`${dag.dag}/${run.number}`, "runs", dag.dag, run.number),
+					badge(run.state),
+					time(run.started) || "not yet",
+					took(run.started, run.ended) || "",
+					run.trigger,
+				])
+			),
+			{class: "stacked"}
+		),
+		dag.latest.length < HISTORY
+			? null
+			: h(
+					"p",
+					null,
+					h("a", {href: `#/runs?dag=${encodeURIComponent(dag.dag)}`}, "All runs of this DAG")
+				),
+	];
 }
 
 function ledger(occurrences) {
 	const heads = ["Due", "What became of it", "Detail"];
 
-	return table("Due times that passed", heads, occurrences.map((it) => row(heads, [time(it.due),
-		it.run === null ? badge("skipped", `skipped${it.reason === null ? "" : `: ${it.reason}`}`) : [runLink(it.run)], it.detail])), {class: "stacked"});
+	return table(
+		"Due times that passed",
+		heads,
+		occurrences.map((it) =>
+			row(heads, [
+				time(it.due),
+				it.run === null
+					? badge("skipped", `skipped${it.reason === null ? "" : `: ${it.reason}`}`)
+					: [runLink(it.run)],
+				it.detail,
+			])
+		),
+		{class: "stacked"}
+	);
 }
 
 function stepsTable(dag) {
 	const heads = ["Step", "Needs", "Where", "Limits"];
 
-	return [table("Steps", heads, dag.steps.slice(0, STEPS).map((step) => row(heads, [
-		[h("strong", null, step.step), step.description === null ? null : h("div", {class: "muted"}, step.description)],
-		step.needs.slice(0, 8).join(", ") + (step.needs.length > 8 ? ` and ${step.needs.length - 8} more` : ""),
-		[step.worker, step.pool === null ? null : `pool ${step.pool}`].filter((it) => it !== null).join(", "),
-		[step.gpus === null ? null : count(step.gpus, "GPU"), step.cpus === null ? null : count(step.cpus, "CPU"), step.memory_bytes === null ? null : bytes(step.memory_bytes),
-			step.timeout_ms === null ? null : `at most ${duration(step.timeout_ms)}`, step.retries > 0 ? count(step.retries, "retry", "retries") : null].filter((it) => it !== null).join(", "),
-	])), {class: "stacked"}), dag.steps.length > STEPS ? h("p", {class: "muted"}, `The first ${STEPS} of ${dag.steps.length} steps; the file has all.`) : null];
+	return [
+		table(
+			"Steps",
+			heads,
+			dag.steps
+				.slice(0, STEPS)
+				.map((step) =>
+					row(heads, [
+						[
+							h("strong", null, step.step),
+							step.description === null ? null : h("div", {class: "muted"}, step.description),
+						],
+						step.needs.slice(0, 8).join(", ") +
+							(step.needs.length > 8 ? ` and ${step.needs.length - 8} more` : ""),
+						[step.worker, step.pool === null ? null : `pool ${step.pool}`]
+							.filter((it) => it !== null)
+							.join(", "),
+						[
+							step.gpus === null ? null : count(step.gpus, "GPU"),
+							step.cpus === null ? null : count(step.cpus, "CPU"),
+							step.memory_bytes === null ? null : bytes(step.memory_bytes),
+							step.timeout_ms === null ? null : `at most ${duration(step.timeout_ms)}`,
+							step.retries > 0 ? count(step.retries, "retry", "retries") : null,
+						]
+							.filter((it) => it !== null)
+							.join(", "),
+					])
+				),
+			{class: "stacked"}
+		),
+		dag.steps.length > STEPS
+			? h("p", {class: "muted"}, `The first ${STEPS} of ${dag.steps.length} steps; the file has all.`)
+			: null,
+	];
 }
 
 function fileOf(dag) {
 	return [
-		dag.file === null ? h("p", {class: "muted"}, "Its file is gone; this is what ran last.") : h("p", null, h("code", null, dag.file)),
-		dag.problem === null ? null : [h("p", null, badge("broken", "what is wrong with the file"), dag.in_force ? " The version before it stays in force." : ""),
-			h("pre", {class: "diagnostics", tabindex: "0", "aria-label": "Diagnostics"}, dag.problem)],
-		dag.text === null ? null : h("details", {open: dag.text.length < 6000 || dag.problem !== null}, h("summary", null, "YAML in force"),
-			h("pre", {class: "file", tabindex: "0", "aria-label": "The file in force"}, dag.text)),
+		dag.file === null
+			? h("p", {class: "muted"}, "Its file is gone; this is what ran last.")
+			: h("p", null, h("code", null, dag.file)),
+		dag.problem === null
+			? null
+			: [
+					h(
+						"p",
+						null,
+						badge("broken", "what is wrong with the file"),
+						dag.in_force ? " The version before it stays in force." : ""
+					),
+					h("pre", {class: "diagnostics", tabindex: "0", "aria-label": "Diagnostics"}, dag.problem),
+				],
+		dag.text === null
+			? null
+			: h(
+					"details",
+					{open: dag.text.length < 6000 || dag.problem !== null},
+					h("summary", null, "YAML in force"),
+					h("pre", {class: "file", tabindex: "0", "aria-label": "The file in force"}, dag.text)
+				),
 	];
 }
 
@@ -128,8 +320,13 @@ function fileOf(dag) {
 export function dagPage(name) {
 	const head = h("div", {class: "head"});
 	const parts = {
-		trigger: part("Trigger"), schedule: part("Schedule"), graph: part("Graph"), steps: part("Steps"), history: part("History"),
-		ledger: part("Due times that passed"), file: part("File"),
+		trigger: part("Trigger"),
+		schedule: part("Schedule"),
+		graph: part("Graph"),
+		steps: part("Steps"),
+		history: part("History"),
+		ledger: part("Due times that passed"),
+		file: part("File"),
 	};
 	let again = () => {};
 
@@ -140,7 +337,10 @@ export function dagPage(name) {
 		filter: `dag=${encodeURIComponent(name)}`,
 		concerns: (kind) => kind === "run.changed" || kind === "dag.changed",
 		async load(signal) {
-			const [dag, due] = await Promise.all([get(`${path`/dags/${name}`}?limit=${HISTORY}`, signal), get(`${path`/dags/${name}/occurrences`}?limit=20`, signal)]);
+			const [dag, due] = await Promise.all([
+				get(`${path`/dags/${name}`}?limit=${HISTORY}`, signal),
+				get(`${path`/dags/${name}/occurrences`}?limit=20`, signal),
+			]);
 
 			return {dag, due};
 		},
@@ -150,23 +350,70 @@ export function dagPage(name) {
 		show({dag, due}) {
 			const {latest, ...fixed} = dag;
 
-			const about = [dag.description, stateOf(dag), dag.paused, dag.paused_by, dag.paused_since, dag.next_due, dag.last_success, dag.active];
+			const about = [
+				dag.description,
+				stateOf(dag),
+				dag.paused,
+				dag.paused_by,
+				dag.paused_since,
+				dag.next_due,
+				dag.last_success,
+				dag.active,
+			];
 
-			fill(head, JSON.stringify(about), () => [dag.description === null ? null : h("p", null, dag.description),
-				facts([["State", [badge(stateOf(dag)), dag.paused ? [" ", badge("paused"), ` by ${dag.paused_by || "somebody"} `, age(dag.paused_since)] : null]],
-					["Next due", dag.paused ? null : age(dag.next_due)], ["Last success", age(dag.last_success) || "never"],
-					["Going on", dag.active === 0 ? null : count(dag.active, "run")]]), h("div", {class: "actions"}, pauseButton(dag, again))]);
-			parts.trigger.fill(JSON.stringify([dag.params, dag.in_force]), () => dag.in_force ? triggerForm(dag) : h("p", {class: "muted"}, "Nothing of it is in force: it cannot be triggered."));
-			parts.schedule.fill(JSON.stringify([dag.schedules, dag.after, due.coming, dag.paused]), () => scheduleOf(dag, due.coming));
-			parts.graph.fill(JSON.stringify(dag.steps), () => dag.steps.length === 0 ? h("p", {class: "muted"}, "It has no steps that could be read.")
-				: graphOf(dag.steps.map((step) => ({name: step.step, needs: step.needs, state: "", note: step.description})), () => {}).element);
+			fill(head, JSON.stringify(about), () => [
+				dag.description === null ? null : h("p", null, dag.description),
+				facts([
+					[
+						"State",
+						[
+							badge(stateOf(dag)),
+							dag.paused
+								? [
+										" ",
+										badge("paused"),
+										` by ${dag.paused_by || "somebody"} `,
+										age(dag.paused_since),
+									]
+								: null,
+						],
+					],
+					["Next due", dag.paused ? null : age(dag.next_due)],
+					["Last success", age(dag.last_success) || "never"],
+					["Going on", dag.active === 0 ? null : count(dag.active, "run")],
+				]),
+				h("div", {class: "actions"}, pauseButton(dag, again)),
+			]);
+			parts.trigger.fill(JSON.stringify([dag.params, dag.in_force]), () =>
+				dag.in_force
+					? triggerForm(dag)
+					: h("p", {class: "muted"}, "Nothing of it is in force: it cannot be triggered.")
+			);
+			parts.schedule.fill(JSON.stringify([dag.schedules, dag.after, due.coming, dag.paused]), () =>
+				scheduleOf(dag, due.coming)
+			);
+			parts.graph.fill(JSON.stringify(dag.steps), () =>
+				dag.steps.length === 0
+					? h("p", {class: "muted"}, "It has no steps that could be read.")
+					: graphOf(
+							dag.steps.map((step) => ({
+								name: step.step,
+								needs: step.needs,
+								state: "",
+								note: step.description,
+							})),
+							() => {}
+						).element
+			);
 			parts.steps.fill(JSON.stringify(dag.steps), () => stepsTable(dag));
-			parts.history.fill(JSON.stringify(latest), () => latest.length === 0 ? h("p", {class: "muted"}, "It has not run yet.") : history(dag));
-			if (due.occurrences.length === 0)
-				parts.ledger.hide();
-			else
-				parts.ledger.fill(JSON.stringify(due.occurrences), () => ledger(due.occurrences));
-			parts.file.fill(JSON.stringify([fixed.file, fixed.problem, fixed.text, fixed.in_force]), () => fileOf(dag));
+			parts.history.fill(JSON.stringify(latest), () =>
+				latest.length === 0 ? h("p", {class: "muted"}, "It has not run yet.") : history(dag)
+			);
+			if (due.occurrences.length === 0) parts.ledger.hide();
+			else parts.ledger.fill(JSON.stringify(due.occurrences), () => ledger(due.occurrences));
+			parts.file.fill(JSON.stringify([fixed.file, fixed.problem, fixed.text, fixed.in_force]), () =>
+				fileOf(dag)
+			);
 		},
 	};
 }

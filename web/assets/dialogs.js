@@ -11,23 +11,44 @@ function dialog(title, content, label, act, cancel = "Leave") {
 	return new Promise((resolve) => {
 		const problem = h("p", {class: "problem", role: "alert", hidden: true});
 		const button = h("button", {type: "submit", class: "main"}, label);
-		const form = h("form", {method: "dialog", onsubmit: async (event) => {
-			event.preventDefault();
-			button.disabled = true;
-			problem.hidden = true;
-			try {
-				finish(await act());
-			} catch (error) {
-				problem.textContent = error.message;
-				problem.hidden = false;
-				button.disabled = false;
-			}
-		}}, h("h2", {id: "dialog-title"}, title), content, problem,
-		h("div", {class: "actions"}, button, h("button", {type: "button", onclick: () => finish(null)}, cancel)));
-		const element = h("dialog", {"aria-labelledby": "dialog-title", oncancel: (event) => {
-			event.preventDefault();
-			finish(null);
-		}}, form);
+		const form = h(
+			"form",
+			{
+				method: "dialog",
+				onsubmit: async (event) => {
+					event.preventDefault();
+					button.disabled = true;
+					problem.hidden = true;
+					try {
+						finish(await act());
+					} catch (error) {
+						problem.textContent = error.message;
+						problem.hidden = false;
+						button.disabled = false;
+					}
+				},
+			},
+			h("h2", {id: "dialog-title"}, title),
+			content,
+			problem,
+			h(
+				"div",
+				{class: "actions"},
+				button,
+				h("button", {type: "button", onclick: () => finish(null)}, cancel)
+			)
+		);
+		const element = h(
+			"dialog",
+			{
+				"aria-labelledby": "dialog-title",
+				oncancel: (event) => {
+					event.preventDefault();
+					finish(null);
+				},
+			},
+			form
+		);
 
 		function finish(value) {
 			element.close();
@@ -41,25 +62,55 @@ function dialog(title, content, label, act, cancel = "Leave") {
 
 /* True when a token was accepted. */
 export async function askToken(why) {
-	const field = h("input", {type: "password", id: "token", autocomplete: "current-password", required: true, placeholder: "stoker_…"});
+	const field = h("input", {
+		type: "password",
+		id: "token",
+		autocomplete: "current-password",
+		required: true,
+		placeholder: "stoker_…",
+	});
 
-	return await dialog("A token is needed", [
-		h("p", null, why),
-		h("p", {class: "muted"}, "On the machine of the server: ", h("code", null, "stoker token create --role operator NAME"), ". This browser stays logged in for 12 hours."),
-		h("label", {for: "token"}, "Token"), field,
-	], "Log in", async () => {
-		await login(field.value.trim());
-		return true;
-	}) === true;
+	return (
+		(await dialog(
+			"A token is needed",
+			[
+				h("p", null, why),
+				h(
+					"p",
+					{class: "muted"},
+					"On the machine of the server: ",
+					h("code", null, "stoker token create --role operator"),
+					". This browser stays logged in for 12 hours."
+				),
+				h("label", {for: "token"}, "Token"),
+				field,
+			],
+			"Log in",
+			async () => {
+				await login(field.value.trim());
+				return true;
+			}
+		)) === true
+	);
 }
 
 export function askCancel(dag, number) {
 	const now = h("input", {type: "checkbox", id: "cancel-now"});
 
-	return dialog(`Cancel ${dag}/${number}?`, [
-		h("p", null, "Its steps are asked to stop, may write a last checkpoint, and are ended when their grace is over."),
-		h("p", null, h("label", {for: "cancel-now"}, now, " at once, without grace")),
-	], "Cancel the run", () => send("POST", path`/runs/${dag}/${number}/cancel`, now.checked ? {now: true} : {}), "Let it run");
+	return dialog(
+		`Cancel ${dag}/${number}?`,
+		[
+			h(
+				"p",
+				null,
+				"Its steps are asked to stop, may write a last checkpoint, and are ended when their grace is over."
+			),
+			h("p", null, h("label", {for: "cancel-now"}, now, " at once, without grace")),
+		],
+		"Cancel the run",
+		() => send("POST", path`/runs/${dag}/${number}/cancel`, now.checked ? {now: true} : {}),
+		"Let it run"
+	);
 }
 
 const DOES = {run: "runs again", resume: "goes on from", keep: "stays as it is"};
@@ -67,8 +118,17 @@ const DOES = {run: "runs again", resume: "goes on from", keep: "stays as it is"}
 function previewRows(tasks) {
 	const order = ["resume", "run", "keep"];
 	const changed = tasks.filter((task) => task.does !== "keep");
-	const rows = changed.slice(0, 50).sort((a, b) => order.indexOf(a.does) - order.indexOf(b.does)).map((task) =>
-		h("li", null, h("strong", null, task.task), ` ${DOES[task.does]}${task.from_checkpoint === null || task.does !== "resume" ? "" : ` ${task.from_checkpoint}`}`));
+	const rows = changed
+		.slice(0, 50)
+		.sort((a, b) => order.indexOf(a.does) - order.indexOf(b.does))
+		.map((task) =>
+			h(
+				"li",
+				null,
+				h("strong", null, task.task),
+				` ${DOES[task.does]}${task.from_checkpoint === null || task.does !== "resume" ? "" : ` ${task.from_checkpoint}`}`
+			)
+		);
 
 	return [
 		h("ul", null, rows, changed.length > 50 ? h("li", null, `and ${changed.length - 50} more`) : null),
@@ -80,10 +140,22 @@ function previewRows(tasks) {
 export function askRetry(dag, number, steps, from = "") {
 	const where = path`/runs/${dag}/${number}/retry`;
 	const preview = h("div", {role: "status", class: "preview"}, "…");
-	const choice = steps.length > 2000
-		? h("input", {id: "retry-from", value: from, placeholder: "what did not succeed", list: "retry-steps"})
-		: h("select", {id: "retry-from"}, h("option", {value: ""}, "what did not succeed"),
-			steps.map((step) => h("option", {value: step, selected: step === from}, `${step}, and what needs it`)));
+	const choice =
+		steps.length > 2000
+			? h("input", {
+					id: "retry-from",
+					value: from,
+					placeholder: "what did not succeed",
+					list: "retry-steps",
+				})
+			: h(
+					"select",
+					{id: "retry-from"},
+					h("option", {value: ""}, "what did not succeed"),
+					steps.map((step) =>
+						h("option", {value: step, selected: step === from}, `${step}, and what needs it`)
+					)
+				);
 	let asked = 0;
 
 	async function show() {
@@ -93,16 +165,18 @@ export function askRetry(dag, number, steps, from = "") {
 		try {
 			const answer = await send("POST", where, body);
 
-			if (mine === asked)
-				preview.replaceChildren(...previewRows(answer.tasks || []));
+			if (mine === asked) preview.replaceChildren(...previewRows(answer.tasks || []));
 		} catch (error) {
-			if (mine === asked)
-				preview.replaceChildren(h("p", {class: "problem"}, error.message));
+			if (mine === asked) preview.replaceChildren(h("p", {class: "problem"}, error.message));
 		}
 	}
 	choice.addEventListener("change", show);
-	const done = dialog(`Retry ${dag}/${number}`, [h("label", {for: "retry-from"}, "Run again"), choice, preview], "Retry",
-		() => send("POST", where, choice.value === "" ? {} : {from: choice.value}));
+	const done = dialog(
+		`Retry ${dag}/${number}`,
+		[h("label", {for: "retry-from"}, "Run again"), choice, preview],
+		"Retry",
+		() => send("POST", where, choice.value === "" ? {} : {from: choice.value})
+	);
 
 	show();
 	return done;

@@ -13,14 +13,13 @@ const SVG = "http://www.w3.org/2000/svg";
 
 function build(element, attributes, children) {
 	for (const [name, value] of Object.entries(attributes || {})) {
-		if (value === undefined || value === null || value === false)
-			continue;
-		if (name.startsWith("on"))
-			element.addEventListener(name.slice(2), value);
-		else
-			element.setAttribute(name, value === true ? "" : value);
+		if (value === undefined || value === null || value === false) continue;
+		if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+		else element.setAttribute(name, value === true ? "" : value);
 	}
-	element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+	element.append(
+		...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false)
+	);
 	return element;
 }
 
@@ -40,14 +39,14 @@ function focusInside(element) {
 }
 
 export function fill(element, key, make) {
-	if (element.filledWith === key)
-		return;
+	if (element.filledWith === key) return;
 	const focused = focusInside(element);
 
 	element.filledWith = key;
-	element.replaceChildren(...[make()].flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
-	if (focused !== "")
-		document.getElementById(focused)?.focus({preventScroll: true});
+	element.replaceChildren(
+		...[make()].flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false)
+	);
+	if (focused !== "") document.getElementById(focused)?.focus({preventScroll: true});
 }
 
 let parts = 0;
@@ -77,41 +76,82 @@ export function part(title, attributes) {
 
 /* On a narrow screen the cells of a row stand below each other (style.css); the roles keep it a table for readers. */
 export function table(caption, heads, rows, attributes) {
-	return h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": caption},
-		h("table", {role: "table", ...attributes},
+	return h(
+		"div",
+		{class: "scroll", tabindex: "0", role: "region", "aria-label": caption},
+		h(
+			"table",
+			{role: "table", ...attributes},
 			h("caption", {class: "unseen"}, caption),
-			h("thead", {role: "rowgroup"}, h("tr", {role: "row"},
-				heads.map((head) => h("th", {scope: "col", role: "columnheader"}, head)))),
-			h("tbody", {role: "rowgroup"}, rows)));
+			h(
+				"thead",
+				{role: "rowgroup"},
+				h(
+					"tr",
+					{role: "row"},
+					heads.map((head) => h("th", {scope: "col", role: "columnheader"}, head))
+				)
+			),
+			h("tbody", {role: "rowgroup"}, rows)
+		)
+	);
 }
 
 export function row(heads, cells, attributes) {
-	return h("tr", {role: "row", ...attributes}, cells.map((cell, i) => {
-		const content = [cell].flat();
-		const inside = {role: i === 0 ? "rowheader" : "cell", "data-head": heads[i]};
+	return h(
+		"tr",
+		{role: "row", ...attributes},
+		cells.map((cell, i) => {
+			const content = [cell].flat();
+			const inside = {role: i === 0 ? "rowheader" : "cell", "data-head": heads[i]};
 
-		return i === 0 ? h("th", {scope: "row", ...inside}, content) : h("td", inside, content);
-	}));
+			return i === 0 ? h("th", {scope: "row", ...inside}, content) : h("td", inside, content);
+		})
+	);
 }
 
 /* Term and description, for what is known of one thing. */
 export function facts(pairs) {
-	return h("dl", {class: "facts"}, pairs.filter((pair) => pair !== null && pair[1] !== null && pair[1] !== undefined).map(
-		([term, value]) => h("div", null, h("dt", null, term), h("dd", null, [value].flat()))));
+	return h(
+		"dl",
+		{class: "facts"},
+		pairs
+			.filter((pair) => pair !== null && pair[1] !== null && pair[1] !== undefined)
+			.map(([term, value]) => h("div", null, h("dt", null, term), h("dd", null, [value].flat())))
+	);
 }
 
 /* --- words ------------------------------------------------------------------------------------------------------ */
 
 const GLYPHS = {
-	succeeded: "✓", failed: "✗", running: "▶", starting: "▶", stopping: "■", queued: "…", waiting: "…", ready: "…",
-	retrying: "↻", canceled: "⊘", skipped: "↷", upstream_failed: "⤳", unreachable: "?", lost: "?", intended: "…",
-	paused: "⏸", late: "!", broken: "!",
+	succeeded: "✓",
+	failed: "✗",
+	running: "▶",
+	starting: "▶",
+	stopping: "■",
+	queued: "…",
+	waiting: "…",
+	ready: "…",
+	retrying: "↻",
+	canceled: "⊘",
+	skipped: "↷",
+	upstream_failed: "⤳",
+	unreachable: "?",
+	lost: "?",
+	intended: "…",
+	paused: "⏸",
+	late: "!",
+	broken: "!",
 };
 
 /* A state is told by its word and a sign, too, not by colour alone. */
 export function badge(state, text) {
-	return h("span", {class: `badge is-${state}`}, h("span", {"aria-hidden": "true"}, `${GLYPHS[state] || "•"} `),
-		text || state.replace("_", " "));
+	return h(
+		"span",
+		{class: `badge is-${state}`},
+		h("span", {"aria-hidden": "true"}, `${GLYPHS[state] || "•"} `),
+		text || state.replace("_", " ")
+	);
 }
 
 export function link(text, ...segments) {
@@ -131,17 +171,19 @@ export function runLink(name) {
 }
 
 export function duration(ms) {
-	const units = [["d", 86400000], ["h", 3600000], ["min", 60000], ["s", 1000]];
+	const units = [
+		["d", 86400000],
+		["h", 3600000],
+		["min", 60000],
+		["s", 1000],
+	];
 
-	if (ms < 1000)
-		return `${Math.max(0, Math.round(ms))} ms`;
-	if (ms < 10000)
-		return `${(ms / 1000).toFixed(1)} s`;
+	if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
+	if (ms < 10000 && ms % 1000 !== 0) return `${(ms / 1000).toFixed(1)} s`;
 	for (let i = 0; i < units.length; i++) {
 		const [name, size] = units[i];
 
-		if (ms < size)
-			continue;
+		if (ms < size) continue;
 		const whole = Math.floor(ms / size);
 		const rest = i + 1 < units.length ? Math.floor((ms % size) / units[i + 1][1]) : 0;
 
@@ -162,9 +204,9 @@ export function bytes(n) {
 }
 
 export function number(value) {
-	if (!Number.isFinite(value))
-		return String(value);
-	return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6) ? value.toExponential(3)
+	if (!Number.isFinite(value)) return String(value);
+	return value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)
+		? value.toExponential(3)
 		: String(Number(value.toPrecision(5)));
 }
 
@@ -175,7 +217,12 @@ export function count(n, one, many) {
 /* --- times ------------------------------------------------------------------------------------------------------ */
 
 const minute = new Intl.DateTimeFormat(undefined, {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
-const clock = new Intl.DateTimeFormat(undefined, {hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23"});
+const clock = new Intl.DateTimeFormat(undefined, {
+	hour: "2-digit",
+	minute: "2-digit",
+	second: "2-digit",
+	hourCycle: "h23",
+});
 const day = new Intl.DateTimeFormat(undefined, {weekday: "short", day: "numeric", month: "short"});
 const dayOfYear = new Intl.DateTimeFormat(undefined, {day: "numeric", month: "short", year: "numeric"});
 
@@ -184,8 +231,7 @@ export function local(ms) {
 	const now = new Date();
 	const text = (ms % 60000 === 0 ? minute : clock).format(date);
 
-	if (date.toDateString() === now.toDateString())
-		return text;
+	if (date.toDateString() === now.toDateString()) return text;
 	return `${(date.getFullYear() === now.getFullYear() ? day : dayOfYear).format(date)}, ${text}`;
 }
 
@@ -195,34 +241,35 @@ function utc(text) {
 
 /* In the zone of the reader; the tip says it in UTC. */
 export function time(text) {
-	return text === null || text === undefined ? null
+	return text === null || text === undefined
+		? null
 		: h("time", {datetime: text, title: utc(text)}, local(Date.parse(text)));
 }
 
+/* What lies ahead is told to the minute of the hour; how long ago something was, roughly. */
 function ageText(ms) {
 	const apart = Date.now() - ms;
+	const whole = Math.floor(Math.abs(apart) / 1000) * 1000;
 
-	if (Math.abs(apart) < 5000)
-		return "now";
-	const words = duration(Math.floor(Math.abs(apart) / 1000) * 1000).replace(/\.0 s$/, " s");
-
-	return apart > 0 ? `${words} ago` : `in ${words}`;
+	if (whole < 5000) return "now";
+	if (apart < 0) return `in ${duration(whole)}`;
+	return `${duration(whole).split(" ").slice(0, 2).join(" ")} ago`;
 }
 
 /* "3 min ago", "in 2 h"; kept up to date by itself. */
 export function age(text) {
-	if (text === null || text === undefined)
-		return null;
-	return h("time", {datetime: text, title: `${local(Date.parse(text))}; ${utc(text)}`, "data-age": ""},
-		ageText(Date.parse(text)));
+	if (text === null || text === undefined) return null;
+	return h(
+		"time",
+		{datetime: text, title: `${local(Date.parse(text))}; ${utc(text)}`, "data-age": ""},
+		ageText(Date.parse(text))
+	);
 }
 
 /* How long something took, or has been going on; then it counts on. */
 export function took(started, ended) {
-	if (started === null || started === undefined)
-		return null;
-	if (ended !== null && ended !== undefined)
-		return duration(Date.parse(ended) - Date.parse(started));
+	if (started === null || started === undefined) return null;
+	if (ended !== null && ended !== undefined) return duration(Date.parse(ended) - Date.parse(started));
 	return h("span", {"data-since": started}, duration(Date.now() - Date.parse(started)));
 }
 
@@ -230,10 +277,12 @@ setInterval(() => {
 	for (const element of document.querySelectorAll("[data-age]"))
 		setText(element, ageText(Date.parse(element.getAttribute("datetime"))));
 	for (const element of document.querySelectorAll("[data-since]"))
-		setText(element, duration(Math.floor((Date.now() - Date.parse(element.dataset.since)) / 1000) * 1000));
+		setText(
+			element,
+			duration(Math.floor((Date.now() - Date.parse(element.dataset.since)) / 1000) * 1000)
+		);
 }, 1000);
 
 function setText(element, text) {
-	if (element.textContent !== text)
-		element.textContent = text;
+	if (element.textContent !== text) element.textContent = text;
 }

@@ -11,22 +11,42 @@
  * Of more than DRAWN_MAX steps a summary is drawn: steps that stand in the same layer and are called alike, but for
  * digits, are one node.
  *
- * By hand, because what is needed fits on three pages: dagre 3.1 takes some seconds for 1,000 steps in a layer and more
- * room than all of this page; ELK is ten times as large.
+ * By hand, because what is needed fits on three pages and has to be quick: dagre 3.1.3 took 21 s for 1,000 steps in five
+ * layers, where this takes some milliseconds, and ELK is ten times as large as all of the page.
  *
  * The drawing is an ordinary scrolled element, so fingers, wheel and arrow keys move it as any other; for readers of a
  * screen the table of steps beside it says the same.
  */
 import {count, h, s} from "./dom.js";
 
-const NODE_WIDTH = 168, NODE_HEIGHT = 30, GAP_X = 56, GAP_Y = 12, COLUMN_GAP = 14, MARGIN = 12;
+const NODE_WIDTH = 168,
+	NODE_HEIGHT = 30,
+	GAP_X = 56,
+	GAP_Y = 12,
+	COLUMN_GAP = 14,
+	MARGIN = 12;
 const COLUMN_MAX = 24;
 const DRAWN_MAX = 1500;
 const LABEL_MAX = 22;
 const PASSES = 6;
-const ZOOM_MIN = 0.05, ZOOM_MAX = 3;
-const SEVERITY = ["failed", "unreachable", "retrying", "stopping", "running", "starting", "upstream_failed", "canceled", "ready",
-	"waiting", "queued", "skipped", "succeeded", ""];
+const ZOOM_MIN = 0.05,
+	ZOOM_MAX = 3;
+const SEVERITY = [
+	"failed",
+	"unreachable",
+	"retrying",
+	"stopping",
+	"running",
+	"starting",
+	"upstream_failed",
+	"canceled",
+	"ready",
+	"waiting",
+	"queued",
+	"skipped",
+	"succeeded",
+	"",
+];
 
 /* --- layers ----------------------------------------------------------------------------------------------------- */
 
@@ -36,8 +56,7 @@ function layersOf(nodes) {
 	const ready = nodes.filter((node) => node.before.length === 0);
 	const layers = [];
 
-	for (const node of nodes)
-		node.layer = 0;
+	for (const node of nodes) node.layer = 0;
 	for (let i = 0; i < ready.length; i++) {
 		const node = ready[i];
 
@@ -45,8 +64,7 @@ function layersOf(nodes) {
 		for (const next of node.after) {
 			next.layer = Math.max(next.layer, node.layer + 1);
 			waiting.set(next, waiting.get(next) - 1);
-			if (waiting.get(next) === 0)
-				ready.push(next);
+			if (waiting.get(next) === 0) ready.push(next);
 		}
 	}
 	return layers;
@@ -60,7 +78,10 @@ function sortBy(layer, neighbours) {
 	for (const node of layer) {
 		const others = neighbours(node);
 
-		node.wish = others.length === 0 ? node.place : others.reduce((sum, other) => sum + other.place, 0) / others.length;
+		node.wish =
+			others.length === 0
+				? node.place
+				: others.reduce((sum, other) => sum + other.place, 0) / others.length;
 	}
 	layer.sort((a, b) => a.wish - b.wish || a.index - b.index);
 	number(layer);
@@ -69,10 +90,8 @@ function sortBy(layer, neighbours) {
 function orderLayers(layers) {
 	layers.forEach(number);
 	for (let pass = 0; pass < PASSES; pass++) {
-		for (let i = 1; i < layers.length; i++)
-			sortBy(layers[i], (node) => node.before);
-		for (let i = layers.length - 2; i >= 0; i--)
-			sortBy(layers[i], (node) => node.after);
+		for (let i = 1; i < layers.length; i++) sortBy(layers[i], (node) => node.before);
+		for (let i = layers.length - 2; i >= 0; i--) sortBy(layers[i], (node) => node.after);
 	}
 }
 
@@ -85,7 +104,8 @@ function pull(layer, height, neighbours) {
 
 	layer.forEach((node, i) => {
 		const others = neighbours(node);
-		const wish = others.length === 0 ? node.y : others.reduce((sum, other) => sum + other.y, 0) / others.length;
+		const wish =
+			others.length === 0 ? node.y : others.reduce((sum, other) => sum + other.y, 0) / others.length;
 
 		node.y = Math.min(Math.max(wish, low), height - (layer.length - i) * step);
 		low = node.y + step;
@@ -111,11 +131,9 @@ function placeLayers(layers) {
 	}
 	for (let pass = 0; pass < 3; pass++) {
 		for (let i = 1; i < layers.length; i++)
-			if (layers[i].length <= COLUMN_MAX)
-				pull(layers[i], height, (node) => node.before);
+			if (layers[i].length <= COLUMN_MAX) pull(layers[i], height, (node) => node.before);
 		for (let i = layers.length - 2; i >= 0; i--)
-			if (layers[i].length <= COLUMN_MAX)
-				pull(layers[i], height, (node) => node.after);
+			if (layers[i].length <= COLUMN_MAX) pull(layers[i], height, (node) => node.after);
 	}
 	return {width: x - GAP_X + MARGIN, height: height + MARGIN};
 }
@@ -126,17 +144,19 @@ function connect(nodes) {
 	const byName = new Map(nodes.map((node) => [node.name, node]));
 
 	for (const node of nodes) {
-		node.before = [...new Set(node.needs)].map((name) => byName.get(name)).filter((other) => other !== undefined && other !== node);
+		node.before = [...new Set(node.needs)]
+			.map((name) => byName.get(name))
+			.filter((other) => other !== undefined && other !== node);
 		node.after = [];
 	}
-	for (const node of nodes)
-		for (const other of node.before)
-			other.after.push(node);
+	for (const node of nodes) for (const other of node.before) other.after.push(node);
 	return nodes;
 }
 
 function nodesOf(tasks) {
-	return connect(tasks.map((task, index) => ({name: task.name, needs: task.needs || [], index, members: [task.name]})));
+	return connect(
+		tasks.map((task, index) => ({name: task.name, needs: task.needs || [], index, members: [task.name]}))
+	);
 }
 
 /* Steps that stand in the same layer and are called alike are one node; in case of still too many, each layer is. */
@@ -144,7 +164,10 @@ function summaryOf(tasks) {
 	const nodes = nodesOf(tasks);
 
 	layersOf(nodes);
-	for (const alike of [(node) => `${node.layer} ${node.name.replace(/[0-9.]+/g, "#")}`, (node) => `${node.layer}`]) {
+	for (const alike of [
+		(node) => `${node.layer} ${node.name.replace(/[0-9.]+/g, "#")}`,
+		(node) => `${node.layer}`,
+	]) {
 		const groups = new Map();
 
 		for (const node of nodes) {
@@ -155,12 +178,10 @@ function summaryOf(tasks) {
 			groups.get(key).members.push(node.name);
 			node.group = key;
 		}
-		if (groups.size > DRAWN_MAX / 5 && alike(nodes[0]).includes(" "))
-			continue;
+		if (groups.size > DRAWN_MAX / 5 && alike(nodes[0]).includes(" ")) continue;
 		for (const node of nodes)
 			for (const other of node.before)
-				if (other.group !== node.group)
-					groups.get(node.group).needs.add(other.group);
+				if (other.group !== node.group) groups.get(node.group).needs.add(other.group);
 		return connect([...groups.values()].map((group) => ({...group, needs: [...group.needs]})));
 	}
 	return [];
@@ -176,20 +197,20 @@ function shorten(text) {
 function prefixOf(names) {
 	let prefix = names[0];
 
-	for (const name of names)
-		while (!name.startsWith(prefix))
-			prefix = prefix.slice(0, -1);
+	for (const name of names) while (!name.startsWith(prefix)) prefix = prefix.slice(0, -1);
 	return prefix;
 }
 
 function labelOf(node) {
-	if (node.members.length === 1)
-		return shorten(node.members[0]);
+	if (node.members.length === 1) return shorten(node.members[0]);
 	return `${prefixOf(node.members).slice(0, LABEL_MAX - 8)}* × ${node.members.length}`;
 }
 
 function edge(from, to) {
-	const x1 = from.x + NODE_WIDTH, y1 = from.y + NODE_HEIGHT / 2, x2 = to.x, y2 = to.y + NODE_HEIGHT / 2;
+	const x1 = from.x + NODE_WIDTH,
+		y1 = from.y + NODE_HEIGHT / 2,
+		x2 = to.x,
+		y2 = to.y + NODE_HEIGHT / 2;
 	const bend = Math.max(20, Math.min(60, (x2 - x1) / 2));
 
 	return `M${x1} ${y1.toFixed(1)}C${x1 + bend} ${y1.toFixed(1)} ${x2 - bend} ${y2.toFixed(1)} ${x2} ${y2.toFixed(1)}`;
@@ -202,22 +223,36 @@ function edges(nodes) {
 /* All edges are one element: a browser draws a path of a thousand curves faster than a thousand elements. */
 function draw(nodes, size) {
 	const lit = s("path", {class: "edge is-lit"});
-	const svg = s("svg", {viewBox: `0 ${-MARGIN / 2} ${size.width} ${size.height}`, role: "img", class: "graph"},
-		s("path", {class: "edge", d: edges(nodes)}), lit);
+	const svg = s(
+		"svg",
+		{viewBox: `0 ${-MARGIN / 2} ${size.width} ${size.height}`, role: "img", class: "graph"},
+		s("path", {class: "edge", d: edges(nodes)}),
+		lit
+	);
 
 	nodes.forEach((node, i) => {
 		node.title = s("title");
 		node.shares = node.members.length > 1 ? s("g") : null;
-		node.element = s("g", {transform: `translate(${node.x} ${node.y.toFixed(1)})`, "data-node": i},
-			s("rect", {width: NODE_WIDTH, height: NODE_HEIGHT, rx: 5}), node.shares,
-			s("text", {x: 12, y: node.members.length > 1 ? 17 : 20}, labelOf(node)), node.title);
+		node.element = s(
+			"g",
+			{transform: `translate(${node.x} ${node.y.toFixed(1)})`, "data-node": i},
+			s("rect", {width: NODE_WIDTH, height: NODE_HEIGHT, rx: 5}),
+			node.shares,
+			s("text", {x: 12, y: node.members.length > 1 ? 17 : 20}, labelOf(node)),
+			node.title
+		);
 		svg.append(node.element);
 	});
 	svg.addEventListener("pointerover", (event) => {
 		const node = nodes[event.target.closest("[data-node]")?.dataset.node];
 
-		lit.setAttribute("d", node === undefined ? ""
-			: node.before.map((other) => edge(other, node)).join("") + node.after.map((other) => edge(node, other)).join(""));
+		lit.setAttribute(
+			"d",
+			node === undefined
+				? ""
+				: node.before.map((other) => edge(other, node)).join("") +
+						node.after.map((other) => edge(node, other)).join("")
+		);
 	});
 	return svg;
 }
@@ -227,8 +262,7 @@ function draw(nodes, size) {
 function sharesOf(states) {
 	const counts = new Map();
 
-	for (const state of states)
-		counts.set(state, (counts.get(state) || 0) + 1);
+	for (const state of states) counts.set(state, (counts.get(state) || 0) + 1);
 	return [...counts].sort((a, b) => SEVERITY.indexOf(a[0]) - SEVERITY.indexOf(b[0]));
 }
 
@@ -236,13 +270,21 @@ function showGroup(node, states) {
 	const shares = sharesOf(states);
 	let x = 8;
 
-	node.shares.replaceChildren(...shares.map(([state, n]) => {
-		const width = (n / states.length) * (NODE_WIDTH - 16);
-		const bar = s("rect", {class: `bar is-${state}`, x: x.toFixed(1), y: 22, width: width.toFixed(1), height: 4});
+	node.shares.replaceChildren(
+		...shares.map(([state, n]) => {
+			const width = (n / states.length) * (NODE_WIDTH - 16);
+			const bar = s("rect", {
+				class: `bar is-${state}`,
+				x: x.toFixed(1),
+				y: 22,
+				width: width.toFixed(1),
+				height: 4,
+			});
 
-		x += width;
-		return bar;
-	}));
+			x += width;
+			return bar;
+		})
+	);
 	node.element.setAttribute("class", `node is-${shares[0][0]}`);
 	node.title.textContent = `${node.members.length} steps: ${shares.map(([state, n]) => `${n} ${state || "defined"}`).join(", ")}`;
 }
@@ -251,21 +293,24 @@ function showNode(node, task) {
 	const text = `${task.name}${task.state === "" ? "" : `: ${task.state.replace("_", " ")}`}${task.note ? `\n${task.note}` : ""}`;
 	const style = `node is-${task.state}`;
 
-	if (node.element.getAttribute("class") !== style)
-		node.element.setAttribute("class", style);
-	if (node.title.textContent !== text)
-		node.title.textContent = text;
+	if (node.element.getAttribute("class") !== style) node.element.setAttribute("class", style);
+	if (node.title.textContent !== text) node.title.textContent = text;
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------- */
 
 function zoomable(svg, size, attention) {
-	const view = h("div", {class: "graph-view", tabindex: "0", role: "region", "aria-label": "Graph, scrollable; + and - zoom"}, svg);
+	const view = h(
+		"div",
+		{class: "graph-view", tabindex: "0", role: "region", "aria-label": "Graph, scrollable; + and - zoom"},
+		svg
+	);
 	let scale = 1;
 
 	function set(wanted, atX = view.clientWidth / 2, atY = view.clientHeight / 2) {
 		const next = Math.min(ZOOM_MAX, Math.max(ZOOM_MIN, wanted));
-		const x = (view.scrollLeft + atX) / scale, y = (view.scrollTop + atY) / scale;
+		const x = (view.scrollLeft + atX) / scale,
+			y = (view.scrollTop + atY) / scale;
 
 		scale = next;
 		svg.setAttribute("width", Math.round(size.width * scale));
@@ -282,31 +327,41 @@ function zoomable(svg, size, attention) {
 		const node = attention();
 
 		fit();
-		if (scale >= 0.6)
-			return;
+		if (scale >= 0.6) return;
 		set(Math.max(0.75, Math.min(1, Math.max(view.clientHeight, 300) / size.height)));
-		view.scrollTo(node === null ? 0 : node.x * scale - 40, node === null ? 0 : node.y * scale - view.clientHeight / 2);
+		view.scrollTo(
+			node === null ? 0 : node.x * scale - 40,
+			node === null ? 0 : node.y * scale - view.clientHeight / 2
+		);
 	}
 
-	view.addEventListener("wheel", (event) => {
-		if (!event.ctrlKey && !event.metaKey)
-			return;
-		event.preventDefault();
-		const frame = view.getBoundingClientRect();
+	view.addEventListener(
+		"wheel",
+		(event) => {
+			if (!event.ctrlKey && !event.metaKey) return;
+			event.preventDefault();
+			const frame = view.getBoundingClientRect();
 
-		set(scale * Math.exp(-event.deltaY / 300), event.clientX - frame.left, event.clientY - frame.top);
-	}, {passive: false});
+			set(scale * Math.exp(-event.deltaY / 300), event.clientX - frame.left, event.clientY - frame.top);
+		},
+		{passive: false}
+	);
 	view.addEventListener("keydown", (event) => {
 		const factor = {"+": 1.25, "=": 1.25, "-": 0.8}[event.key];
 
-		if (factor === undefined || event.ctrlKey || event.metaKey)
-			return;
+		if (factor === undefined || event.ctrlKey || event.metaKey) return;
 		event.preventDefault();
 		set(scale * factor);
 	});
-	const button = (text, label, act) => h("button", {type: "button", class: "small", "aria-label": label, title: label, onclick: act}, text);
-	const bar = h("div", {class: "graph-bar"}, button("+", "Zoom in", () => set(scale * 1.25)),
-		button("−", "Zoom out", () => set(scale * 0.8)), button("Fit", "Show all of it", fit));
+	const button = (text, label, act) =>
+		h("button", {type: "button", class: "small", "aria-label": label, title: label, onclick: act}, text);
+	const bar = h(
+		"div",
+		{class: "graph-bar"},
+		button("+", "Zoom in", () => set(scale * 1.25)),
+		button("−", "Zoom out", () => set(scale * 0.8)),
+		button("Fit", "Fit all of it", fit)
+	);
 
 	return {element: h("div", {class: "graph-box"}, bar, view), begin};
 }
@@ -314,32 +369,39 @@ function zoomable(svg, size, attention) {
 export function graphOf(tasks, open) {
 	const summarised = tasks.length > DRAWN_MAX;
 	const nodes = summarised ? summaryOf(tasks) : nodesOf(tasks);
-	const size = placeLayers((() => {
-		const layers = layersOf(nodes);
+	const size = placeLayers(
+		(() => {
+			const layers = layersOf(nodes);
 
-		orderLayers(layers);
-		return layers;
-	})());
+			orderLayers(layers);
+			return layers;
+		})()
+	);
 	const svg = draw(nodes, size);
 	let states = new Map();
 
-	svg.setAttribute("aria-label", `Graph of ${count(tasks.length, "step")}; the table of steps says the same`);
+	svg.setAttribute(
+		"aria-label",
+		`Graph of ${count(tasks.length, "step")}; the table of steps says the same`
+	);
 	svg.addEventListener("click", (event) => {
 		const node = nodes[event.target.closest("[data-node]")?.dataset.node];
 
-		if (node !== undefined)
-			open(node.members[0], node.members);
+		if (node !== undefined) open(node.members[0], node.members);
 	});
 	function show(now) {
 		states = new Map(now.map((task) => [task.name, task]));
 		for (const node of nodes)
 			if (node.members.length > 1)
-				showGroup(node, node.members.map((name) => states.get(name)?.state ?? ""));
-			else
-				showNode(node, states.get(node.members[0]) || {name: node.members[0], state: ""});
+				showGroup(
+					node,
+					node.members.map((name) => states.get(name)?.state ?? "")
+				);
+			else showNode(node, states.get(node.members[0]) || {name: node.members[0], state: ""});
 	}
 	function attention() {
-		const rank = (node) => Math.min(...node.members.map((name) => SEVERITY.indexOf(states.get(name)?.state ?? "")));
+		const rank = (node) =>
+			Math.min(...node.members.map((name) => SEVERITY.indexOf(states.get(name)?.state ?? "")));
 		const worst = [...nodes].sort((a, b) => rank(a) - rank(b))[0];
 
 		return worst === undefined || rank(worst) > SEVERITY.indexOf("starting") ? null : worst;
@@ -348,7 +410,13 @@ export function graphOf(tasks, open) {
 	const {element, begin} = zoomable(svg, size, attention);
 
 	if (summarised)
-		element.append(h("p", {class: "muted"}, `${count(tasks.length, "step")} are too many to draw: steps that stand side by side and are called alike are one here.`));
+		element.append(
+			h(
+				"p",
+				{class: "muted"},
+				`${count(tasks.length, "step")} are too many to draw: steps that stand side by side and are called alike are one here.`
+			)
+		);
 	requestAnimationFrame(begin);
 	return {element, show};
 }

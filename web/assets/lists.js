@@ -13,29 +13,53 @@ const STATES = ["queued", "running", "succeeded", "failed", "canceled"];
 const RUN_HEADS = ["Run", "State", "Why", "Started", "Took", "By", "Parameters"];
 
 function runTable(runs) {
-	return table("Runs", RUN_HEADS, runs.map((run) => row(RUN_HEADS, [
-		runLink(run.run), [badge(run.state), run.orphaned ? [" ", badge("lost", "nobody drives it")] : null], run.state === "succeeded" ? "" : run.reason ?? "",
-		time(run.started) || "not yet", took(run.started, run.ended) || "", `${run.trigger}${run.actor === "" ? "" : `, ${run.actor}`}`,
-		Object.entries(run.params).slice(0, 6).map(([key, value]) => h("code", {class: "param"}, `${key}=${value}`.slice(0, 60))),
-	])), {class: "stacked"});
+	return table(
+		"Runs",
+		RUN_HEADS,
+		runs.map((run) =>
+			row(RUN_HEADS, [
+				runLink(run.run),
+				[badge(run.state), run.orphaned ? [" ", badge("lost", "nobody drives it")] : null],
+				run.state === "succeeded" ? "" : (run.reason ?? ""),
+				time(run.started) || "not yet",
+				took(run.started, run.ended) || "",
+				`${run.trigger}${run.actor === "" ? "" : `, ${run.actor}`}`,
+				Object.entries(run.params)
+					.slice(0, 6)
+					.map(([key, value]) => h("code", {class: "param"}, `${key}=${value}`.slice(0, 60))),
+			])
+		),
+		{class: "stacked"}
+	);
 }
 
 export function runsPage(query) {
 	const list = part("Runs");
 	const wanted = new URLSearchParams(query);
 	const dag = wanted.get("dag");
-	const state = h("select", {id: "run-state", onchange: () => {
-		const next = new URLSearchParams(wanted);
+	const state = h(
+		"select",
+		{
+			id: "run-state",
+			onchange: () => {
+				const next = new URLSearchParams(wanted);
 
-		next.delete("before");
-		if (state.value === "")
-			next.delete("state");
-		else
-			next.set("state", state.value);
-		location.hash = `${place("runs")}?${next}`;
-	}}, h("option", {value: ""}, "all states"), STATES.map((name) => h("option", {value: name, selected: name === wanted.get("state")}, name)));
-	const bar = h("p", {class: "actions"}, h("label", {for: "run-state"}, "State"), state,
-		dag === null ? null : [` of ${dag} `, h("a", {href: "#/runs"}, "of all DAGs")]);
+				next.delete("before");
+				if (state.value === "") next.delete("state");
+				else next.set("state", state.value);
+				location.hash = `${place("runs")}?${next}`;
+			},
+		},
+		h("option", {value: ""}, "all states"),
+		STATES.map((name) => h("option", {value: name, selected: name === wanted.get("state")}, name))
+	);
+	const bar = h(
+		"p",
+		{class: "actions"},
+		h("label", {for: "run-state"}, "State"),
+		state,
+		dag === null ? null : [` of ${dag} `, h("a", {href: "#/runs"}, "of all DAGs")]
+	);
 
 	return {
 		title: dag === null ? "Runs" : `Runs of ${dag}`,
@@ -46,16 +70,19 @@ export function runsPage(query) {
 			const asked = new URLSearchParams({limit: PAGE});
 
 			for (const name of ["dag", "state", "before"])
-				if (wanted.get(name) !== null)
-					asked.set(name, wanted.get(name));
+				if (wanted.get(name) !== null) asked.set(name, wanted.get(name));
 			return get(`/runs?${asked}`, signal);
 		},
 		show(data) {
 			const older = new URLSearchParams(wanted);
 
 			older.set("before", data.next);
-			list.fill(JSON.stringify(data), () => [data.runs.length === 0 ? h("p", {class: "muted"}, "There are none.") : runTable(data.runs),
-				data.next === null ? null : h("p", null, h("a", {href: `${place("runs")}?${older}`}, "Older runs"))]);
+			list.fill(JSON.stringify(data), () => [
+				data.runs.length === 0 ? h("p", {class: "muted"}, "There are none.") : runTable(data.runs),
+				data.next === null
+					? null
+					: h("p", null, h("a", {href: `${place("runs")}?${older}`}, "Older runs")),
+			]);
 		},
 	};
 }
@@ -67,12 +94,40 @@ const POOL_HEADS = ["Pool", "Used", "Held by", "Waiting"];
 
 function reach(worker) {
 	const bad = worker.state === "failing" || worker.trouble !== null;
-	const sign = worker.state === "ok" ? "succeeded" : worker.state === "draining" ? "paused" : bad || worker.state === "set aside" ? "unreachable" : "skipped";
+	const sign =
+		worker.state === "ok"
+			? "succeeded"
+			: worker.state === "draining"
+				? "paused"
+				: bad || worker.state === "set aside"
+					? "unreachable"
+					: "skipped";
 
-	return [badge(sign, worker.state === "ok" ? "reachable" : worker.state === "failing" ? "not reachable" : worker.state),
-		worker.trouble === null ? null : h("div", {class: "muted"}, worker.trouble_since === null ? null : ["since ", time(worker.trouble_since), ", ", age(worker.trouble_since), ": "], worker.trouble),
-		worker.aside === null ? null : h("div", {class: "muted"}, worker.aside, worker.aside_until === null ? null : [", until ", time(worker.aside_until)]),
-		worker.drained_by === null ? null : h("div", {class: "muted"}, `drained by ${worker.drained_by}`)];
+	return [
+		badge(
+			sign,
+			worker.state === "ok" ? "reachable" : worker.state === "failing" ? "not reachable" : worker.state
+		),
+		worker.trouble === null
+			? null
+			: h(
+					"div",
+					{class: "muted"},
+					worker.trouble_since === null
+						? null
+						: ["since ", time(worker.trouble_since), ", ", age(worker.trouble_since), ": "],
+					worker.trouble
+				),
+		worker.aside === null
+			? null
+			: h(
+					"div",
+					{class: "muted"},
+					worker.aside,
+					worker.aside_until === null ? null : [", until ", time(worker.aside_until)]
+				),
+		worker.drained_by === null ? null : h("div", {class: "muted"}, `drained by ${worker.drained_by}`),
+	];
 }
 
 function taskLink(it) {
@@ -82,31 +137,59 @@ function taskLink(it) {
 }
 
 function holders(list) {
-	return list.length === 0 ? "" : h("ul", {class: "plain"}, list.slice(0, 20).map((it) => h("li", null, taskLink(it), " ", it.state === "running" ? null : badge(it.state))),
-		list.length > 20 ? h("li", null, `and ${list.length - 20} more`) : null);
+	return list.length === 0
+		? ""
+		: h(
+				"ul",
+				{class: "plain"},
+				list
+					.slice(0, 20)
+					.map((it) =>
+						h("li", null, taskLink(it), " ", it.state === "running" ? null : badge(it.state))
+					),
+				list.length > 20 ? h("li", null, `and ${list.length - 20} more`) : null
+			);
 }
 
 function workerRow(worker) {
 	return row(WORKER_HEADS, [
-		[h("strong", null, worker.worker), worker.address === null ? null : h("div", {class: "muted"}, worker.address),
-			worker.labels.length === 0 ? null : h("div", {class: "muted"}, worker.labels.join(", "))],
+		[
+			h("strong", null, worker.worker),
+			worker.address === null ? null : h("div", {class: "muted"}, worker.address),
+			worker.labels.length === 0 ? null : h("div", {class: "muted"}, worker.labels.join(", ")),
+		],
 		reach(worker),
-		[worker.gpus > 0 ? count(worker.gpus, "GPU") : null, worker.cpus === null ? null : count(worker.cpus, "CPU"), worker.memory_bytes === null ? null : bytes(worker.memory_bytes),
-			worker.machine].filter((it) => it !== null).join(", "),
-		worker.slots === null ? `${worker.running.length} used` : `${worker.running.length} of ${worker.slots}`,
-		holders(worker.running), age(worker.seen) || "never",
+		[
+			worker.gpus > 0 ? count(worker.gpus, "GPU") : null,
+			worker.cpus === null ? null : count(worker.cpus, "CPU"),
+			worker.memory_bytes === null ? null : bytes(worker.memory_bytes),
+			worker.machine,
+		]
+			.filter((it) => it !== null)
+			.join(", "),
+		worker.slots === null
+			? `${worker.running.length} used`
+			: `${worker.running.length} of ${worker.slots}`,
+		holders(worker.running),
+		age(worker.seen) || "never",
 	]);
 }
 
 function poolRow(pool) {
 	return row(POOL_HEADS, [
-		[h("strong", null, pool.pool), pool.description === null ? null : h("div", {class: "muted"}, pool.description)],
-		pool.slots === null ? String(pool.used) : `${pool.used} of ${pool.slots}`, holders(pool.holders), pool.waiting === 0 ? "" : count(pool.waiting, "task"),
+		[
+			h("strong", null, pool.pool),
+			pool.description === null ? null : h("div", {class: "muted"}, pool.description),
+		],
+		pool.slots === null ? String(pool.used) : `${pool.used} of ${pool.slots}`,
+		holders(pool.holders),
+		pool.waiting === 0 ? "" : count(pool.waiting, "task"),
 	]);
 }
 
 export function workersPage() {
-	const workers = part("Machines"), pools = part("Pools");
+	const workers = part("Machines"),
+		pools = part("Pools");
 
 	return {
 		title: "Workers",
@@ -119,11 +202,14 @@ export function workersPage() {
 			return {workers: machines.workers, pools: limits.pools};
 		},
 		show(data) {
-			workers.fill(JSON.stringify(data.workers), () => table("Workers", WORKER_HEADS, data.workers.map(workerRow), {class: "stacked"}));
-			if (data.pools.length === 0)
-				pools.hide();
+			workers.fill(JSON.stringify(data.workers), () =>
+				table("Workers", WORKER_HEADS, data.workers.map(workerRow), {class: "stacked"})
+			);
+			if (data.pools.length === 0) pools.hide();
 			else
-				pools.fill(JSON.stringify(data.pools), () => table("Pools", POOL_HEADS, data.pools.map(poolRow), {class: "stacked"}));
+				pools.fill(JSON.stringify(data.pools), () =>
+					table("Pools", POOL_HEADS, data.pools.map(poolRow), {class: "stacked"})
+				);
 		},
 	};
 }
@@ -140,7 +226,11 @@ export function eventsPage() {
 		concerns: (kind) => kind === "event.added" || kind === "run.changed",
 		load: (signal) => get(`/events?limit=${2 * PAGE}`, signal),
 		show(data) {
-			list.fill(JSON.stringify(data), () => data.events.length === 0 ? h("p", {class: "muted"}, "Nothing has happened yet.") : eventTable(data.events, true));
+			list.fill(JSON.stringify(data), () =>
+				data.events.length === 0
+					? h("p", {class: "muted"}, "Nothing has happened yet.")
+					: eventTable(data.events, true)
+			);
 		},
 	};
 }

@@ -14,12 +14,11 @@ function newest(dag) {
 }
 
 export function stateOf(dag) {
-	const active = dag.latest.find((run) => run.state === "running") || dag.latest.find((run) => run.state === "queued");
+	const active =
+		dag.latest.find((run) => run.state === "running") || dag.latest.find((run) => run.state === "queued");
 
-	if (!dag.in_force && dag.problem !== null)
-		return "broken";
-	if (active !== undefined)
-		return active.state;
+	if (!dag.in_force && dag.problem !== null) return "broken";
+	if (active !== undefined) return active.state;
 	return newest(dag)?.state || "idle";
 }
 
@@ -30,31 +29,68 @@ function isLate(dag) {
 /* --- what needs somebody ---------------------------------------------------------------------------------------- */
 
 function dagTroubles(dag) {
-	const last = newest(dag), list = [];
+	const last = newest(dag),
+		list = [];
 	const name = () => link(dag.dag, "dags", dag.dag);
 
 	if (last?.state === "failed")
-		list.push([0, "failed", [link(`${dag.dag}/${last.number}`, "runs", dag.dag, last.number), " failed ", age(last.ended)]]);
+		list.push([
+			0,
+			"failed",
+			[link(`${dag.dag}/${last.number}`, "runs", dag.dag, last.number), " failed ", age(last.ended)],
+		]);
 	if (dag.problem !== null)
-		list.push([1, "broken", [name(), dag.in_force ? " has a new file that is wrong; the one before is in force: " : " has a file that is wrong: ", h("code", null, dag.problem.split("\n")[0])]]);
+		list.push([
+			1,
+			"broken",
+			[
+				name(),
+				dag.in_force
+					? " has a new file that is wrong; the one before is in force: "
+					: " has a file that is wrong: ",
+				h("code", null, dag.problem.split("\n")[0]),
+			],
+		]);
 	if (dag.late_since)
-		list.push([2, "late", [name(), " is late: it should have succeeded by ", time(dag.late_since)]]);
+		list.push([2, "late", [name(), " is late: it had not succeeded by ", time(dag.late_since)]]);
 	else if (isLate(dag))
 		list.push([2, "late", [name(), " was due ", age(dag.next_due), " and has not begun"]]);
 	if (dag.paused)
-		list.push([5, "paused", [name(), ` is paused by ${dag.paused_by || "somebody"} `, age(dag.paused_since)]]);
+		list.push([
+			5,
+			"paused",
+			[name(), ` is paused by ${dag.paused_by || "somebody"} `, age(dag.paused_since)],
+		]);
 	return list;
 }
 
 function workerTroubles(worker) {
 	const name = () => link(worker.worker, "workers");
 
-	if (worker.state === "ok" || worker.state === "not configured" || (worker.state === "never connected" && worker.trouble === null))
+	if (
+		worker.state === "ok" ||
+		worker.state === "not configured" ||
+		(worker.state === "never connected" && worker.trouble === null)
+	)
 		return [];
 	if (worker.state === "draining")
 		return [[5, "paused", [name(), ` is draining, by ${worker.drained_by || "somebody"}`]]];
-	return [[3, "unreachable", [name(), worker.aside !== null ? ` is set aside: ${worker.aside}` : [" cannot be reached ",
-		age(worker.trouble_since), worker.trouble === null ? "" : `: ${worker.trouble}`]]]];
+	return [
+		[
+			3,
+			"unreachable",
+			[
+				name(),
+				worker.aside !== null
+					? ` is set aside: ${worker.aside}`
+					: [
+							" cannot be reached ",
+							age(worker.trouble_since),
+							worker.trouble === null ? "" : `: ${worker.trouble}`,
+						],
+			],
+		],
+	];
 }
 
 function orphanTroubles(run) {
@@ -62,8 +98,11 @@ function orphanTroubles(run) {
 }
 
 function troubles(data) {
-	return [...data.dags.flatMap(dagTroubles), ...data.workers.flatMap(workerTroubles), ...data.active.flatMap(orphanTroubles)]
-		.sort((a, b) => a[0] - b[0]);
+	return [
+		...data.dags.flatMap(dagTroubles),
+		...data.workers.flatMap(workerTroubles),
+		...data.active.flatMap(orphanTroubles),
+	].sort((a, b) => a[0] - b[0]);
 }
 
 /* --- the lines -------------------------------------------------------------------------------------------------- */
@@ -73,11 +112,22 @@ function lineOf(dag) {
 	const running = dag.latest.find((run) => run.state === "running");
 
 	return row(HEADS, [
-		[link(dag.dag, "dags", dag.dag), dag.description === null ? null : h("div", {class: "muted about"}, dag.description)],
+		[
+			link(dag.dag, "dags", dag.dag),
+			dag.description === null ? null : h("div", {class: "muted about"}, dag.description),
+		],
 		[marks(dag.dag, dag.latest, RUNS)],
-		[badge(state), running === undefined ? null : [" ", took(running.started, null)], dag.active > 1 ? ` +${dag.active - 1}` : null,
-			dag.paused ? [" ", badge("paused")] : null],
-		[dag.paused ? h("span", {class: "muted"}, "paused") : age(dag.next_due) || h("span", {class: "muted"}, "not scheduled")],
+		[
+			badge(state),
+			running === undefined ? null : [" ", took(running.started, null)],
+			dag.active > 1 ? ` +${dag.active - 1}` : null,
+			dag.paused ? [" ", badge("paused")] : null,
+		],
+		[
+			dag.paused
+				? h("span", {class: "muted"}, "paused")
+				: age(dag.next_due) || h("span", {class: "muted"}, "not scheduled"),
+		],
 		[age(dag.last_success) || h("span", {class: "muted"}, "never")],
 	]);
 }
@@ -88,8 +138,7 @@ function lines(body, dags, kept) {
 		const key = JSON.stringify(dag);
 		const old = kept.get(dag.dag);
 
-		if (old?.key === key)
-			return old.element;
+		if (old?.key === key) return old.element;
 		const element = lineOf(dag);
 
 		kept.set(dag.dag, {key, element});
@@ -104,7 +153,12 @@ export function overview() {
 	const tally = h("p", {class: "tally", role: "status"});
 	const needs = part("Needs somebody", {class: "needs"});
 	const all = part("DAGs");
-	const filter = h("input", {type: "search", id: "dag-filter", placeholder: "Filter by name", "aria-label": "Filter DAGs by name"});
+	const filter = h("input", {
+		type: "search",
+		id: "dag-filter",
+		placeholder: "Filter by name",
+		"aria-label": "Filter DAGs by name",
+	});
 	const holder = table("DAGs", HEADS, [], {class: "lines stacked"});
 	const body = holder.querySelector("tbody");
 	const kept = new Map();
@@ -113,7 +167,11 @@ export function overview() {
 	function showLines() {
 		const wanted = filter.value.toLowerCase();
 
-		lines(body, shown.filter((dag) => dag.dag.toLowerCase().includes(wanted)), kept);
+		lines(
+			body,
+			shown.filter((dag) => dag.dag.toLowerCase().includes(wanted)),
+			kept
+		);
 	}
 	filter.addEventListener("input", showLines);
 
@@ -123,7 +181,11 @@ export function overview() {
 		filter: "",
 		concerns: (kind) => ["run.changed", "worker.changed", "dag.changed"].includes(kind),
 		async load(signal) {
-			const [dags, workers, status] = await Promise.all([get(`/dags?limit=${RUNS}`, signal), get("/workers", signal), get("/status?limit=1", signal)]);
+			const [dags, workers, status] = await Promise.all([
+				get(`/dags?limit=${RUNS}`, signal),
+				get("/workers", signal),
+				get("/status?limit=1", signal),
+			]);
 
 			return {dags: dags.dags, workers: workers.workers, active: status.active};
 		},
@@ -133,17 +195,41 @@ export function overview() {
 
 			tally.className = `tally ${found.some(([rank]) => rank < 4) ? "is-bad" : "is-good"}`;
 			fill(tally, `${found.length} ${running} ${data.dags.length}`, () => [
-				h("strong", null, found.length === 0 ? "All is well." : `${count(found.length, "thing needs", "things need")} somebody.`),
-				` ${count(data.dags.length, "DAG")}, ${count(running, "run")} going on, ${data.active.length - running} queued.`]);
-			if (found.length === 0)
-				needs.hide();
+				h(
+					"strong",
+					null,
+					found.length === 0
+						? "All is well."
+						: `${count(found.length, "thing needs", "things need")} somebody.`
+				),
+				` ${count(data.dags.length, "DAG")}, ${count(running, "run")} going on, ${data.active.length - running} queued.`,
+			]);
+			if (found.length === 0) needs.hide();
 			else
-				needs.fill(JSON.stringify(found.map(([, kind, nodes]) => [kind, nodes.flat().map((node) => node?.textContent ?? node)])), () =>
-					h("ul", {class: "troubles"}, found.slice(0, 100).map(([, kind, nodes]) => h("li", null, badge(kind), " ", h("span", null, nodes)))));
+				needs.fill(
+					JSON.stringify(
+						found.map(([, kind, nodes]) => [
+							kind,
+							nodes.flat().map((node) => node?.textContent ?? node),
+						])
+					),
+					() =>
+						h(
+							"ul",
+							{class: "troubles"},
+							found
+								.slice(0, 100)
+								.map(([, kind, nodes]) =>
+									h("li", null, badge(kind), " ", h("span", null, nodes))
+								)
+						)
+				);
 			shown = data.dags;
-			all.fill(data.dags.length === 0 ? "none" : "some", () => data.dags.length === 0
-				? h("p", {class: "muted"}, "There are none yet: put a file into the folder of the DAGs.")
-				: [data.dags.length > 10 ? filter : null, holder]);
+			all.fill(data.dags.length === 0 ? "none" : "some", () =>
+				data.dags.length === 0
+					? h("p", {class: "muted"}, "There are none yet: put a file into the folder of the DAGs.")
+					: [data.dags.length > 10 ? filter : null, holder]
+			);
 			showLines();
 		},
 	};
