@@ -296,13 +296,15 @@ static void put_table(struct plain *plain, const char *title, const struct colum
 		put(plain, "<p class=\"muted\">There are none.</p>\n");
 		return;
 	}
+	buf_printf(&plain->html, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\">",
+		   title);
 	put(plain, "<table class=\"stacked\" role=\"table\"><thead role=\"rowgroup\"><tr role=\"row\">");
 	for (size_t i = 0; i < count; i++)
 		buf_printf(&plain->html, "<th scope=\"col\" role=\"columnheader\">%s</th>", columns[i].head);
 	put(plain, "</tr></thead>\n<tbody role=\"rowgroup\">\n");
 	for (size_t i = 0; i < shown; i++)
 		put_row(plain, columns, count, json_array_get(rows, newest_last ? all - 1 - i : i));
-	put(plain, "</tbody></table>\n");
+	put(plain, "</tbody></table></div>\n");
 	if (shown < all)
 		buf_printf(&plain->html, "<p class=\"muted\">The first %zu of %zu; the API has all.</p>\n",
 			   shown, all);
@@ -310,13 +312,20 @@ static void put_table(struct plain *plain, const char *title, const struct colum
 
 #define TABLE(title, columns, rows) put_table(plain, (title), (columns), COUNT_OF(columns), (rows), false)
 
+static bool is_empty(const json_t *value)
+{
+	return value == NULL || json_is_null(value) ||
+	       (json_is_array(value) && json_array_size(value) == 0) ||
+	       (json_is_object(value) && json_object_size(value) == 0);
+}
+
 static void put_facts(struct plain *plain, const struct column *columns, size_t count, const json_t *object)
 {
 	put(plain, "<dl class=\"facts\">\n");
 	for (size_t i = 0; i < count; i++) {
 		const json_t *value = json_object_get(object, columns[i].key);
 
-		if (value == NULL || json_is_null(value))
+		if (is_empty(value))
 			continue;
 		buf_printf(&plain->html, "<div><dt>%s</dt><dd>", columns[i].head);
 		put_cell(plain, &columns[i], object);
@@ -374,9 +383,12 @@ static int put_why(struct plain *plain, enum web_read what, struct err *err)
 	put_state(plain, text_of(why, "state"));
 	put(plain, " ");
 	put_text(plain, text_of(why, "why"));
-	put(plain, "</p>\n<p>");
-	put_text(plain, text_of(why, "next"));
 	put(plain, "</p>\n");
+	if (text_of(why, "next")[0] != '\0') {
+		put(plain, "<p class=\"muted\">On a command line: <code>");
+		put_text(plain, text_of(why, "next"));
+		put(plain, "</code></p>\n");
+	}
 	json_decref(why);
 	return 0;
 }

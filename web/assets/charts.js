@@ -25,59 +25,66 @@ function tallied(runs) {
 	return [...counts].map(([state, n]) => `${n} ${state}`).join(", ");
 }
 
-/* Oldest to the left; the longest is as high as it goes. One that failed stands on a dot: colour is not all. */
+function markShape(run, x, span, longest) {
+	const height = Math.max(4, Math.round((span / longest) * MARK_HEIGHT)) - 1;
+	const bar = `M${x + 0.5} ${MARK_HEIGHT - 0.5}v${-height}h${MARK_WIDTH - 1}v${height}z`;
+
+	return run.state === "failed" ? `${bar}M${x + 1.5} ${MARK_HEIGHT + 2}h4v3h-4z` : bar;
+}
+
+function markWords(dag, run, now) {
+	const when = run.started || run.created;
+	const took = run.started === null ? "" : `, ${duration(spanOf(run, now))}`;
+
+	return `${dag}/${run.number}: ${run.state}${took}${when === null ? "" : `, ${local(Date.parse(when))}`}`;
+}
+
+/*
+ * Oldest to the left; the longest is as high as it goes. One that failed stands on a dot: colour is not all. Marks of one
+ * state are one element, and which one is meant is seen from where the pointer is: hundreds of DAGs have thousands.
+ */
 export function marks(dag, runs, most) {
 	const now = Date.now();
-	const longest = Math.max(1, ...runs.map((run) => spanOf(run, now)));
+	const spans = runs.map((run) => spanOf(run, now));
+	const longest = Math.max(1, ...spans);
 	const width = most * (MARK_WIDTH + MARK_GAP);
-	const svg = s("svg", {
-		class: "marks",
-		width,
-		height: MARK_HEIGHT + 5,
-		viewBox: `0 0 ${width} ${MARK_HEIGHT + 5}`,
-		role: "img",
-		"aria-label": runs.length === 0 ? "no runs" : `last ${count(runs.length, "run")}: ${tallied(runs)}`,
+	const shapes = new Map();
+	const title = s("title");
+
+	runs.forEach((run, i) => {
+		const x = (most - 1 - i) * (MARK_WIDTH + MARK_GAP);
+
+		shapes.set(run.state, (shapes.get(run.state) || "") + markShape(run, x, spans[i], longest));
 	});
+	const svg = s(
+		"svg",
+		{
+			class: "marks",
+			width,
+			height: MARK_HEIGHT + 5,
+			viewBox: `0 0 ${width} ${MARK_HEIGHT + 5}`,
+			role: "img",
+			"aria-label":
+				runs.length === 0 ? "no runs" : `last ${count(runs.length, "run")}: ${tallied(runs)}`,
+		},
+		[...shapes].map(([state, d]) => s("path", {class: `mark is-${state}`, d}))
+	);
 
-	[...runs].reverse().forEach((run, i) => {
-		const span = spanOf(run, now);
-		const height = Math.max(4, Math.round((span / longest) * MARK_HEIGHT));
-		const x = (most - runs.length + i) * (MARK_WIDTH + MARK_GAP);
-		const when = run.started || run.created;
+	function runAt(event) {
+		const frame = svg.getBoundingClientRect();
 
-		svg.append(
-			s(
-				"g",
-				{class: `mark is-${run.state}`, "data-number": run.number},
-				s(
-					"title",
-					null,
-					`${dag}/${run.number}: ${run.state}${run.started === null ? "" : `, ${duration(span)}`}${when === null ? "" : `, ${local(Date.parse(when))}`}`
-				),
-				s("rect", {
-					class: "mark-field",
-					x,
-					y: 0,
-					width: MARK_WIDTH + MARK_GAP,
-					height: MARK_HEIGHT + 5,
-				}),
-				s("rect", {
-					class: "mark-bar",
-					x: x + 0.5,
-					y: MARK_HEIGHT - height + 0.5,
-					width: MARK_WIDTH - 1,
-					height: height - 1,
-				}),
-				run.state === "failed"
-					? s("circle", {class: "mark-bar", cx: x + MARK_WIDTH / 2, cy: MARK_HEIGHT + 3, r: 1.7})
-					: null
-			)
-		);
+		return runs[most - 1 - Math.floor(((event.clientX - frame.left) / frame.width) * most)];
+	}
+	svg.addEventListener("pointermove", (event) => {
+		const run = runAt(event);
+
+		title.textContent = run === undefined ? "" : markWords(dag, run, now);
+		if (title.parentNode === null) svg.prepend(title);
 	});
 	svg.addEventListener("click", (event) => {
-		const number = event.target.closest("[data-number]")?.dataset.number;
+		const run = runAt(event);
 
-		if (number !== undefined) location.hash = place("runs", dag, number);
+		if (run !== undefined) location.hash = place("runs", dag, run.number);
 	});
 	return svg;
 }
@@ -446,26 +453,24 @@ export function curves(rows, checkpoints) {
 			: h(
 					"p",
 					{class: "legend"},
-					attempts
-						.slice(0, 12)
-						.map((attempt) =>
-							h(
-								"span",
-								null,
-								s(
-									"svg",
-									{width: 22, height: 12, viewBox: "0 0 22 12", "aria-hidden": "true"},
-									s("line", {
-										class: `curve-line attempt-${(attempt - 1) % 6}`,
-										x1: 0,
-										x2: 22,
-										y1: 6,
-										y2: 6,
-									})
-								),
-								` attempt ${attempt}`
-							)
-						),
+					attempts.slice(0, 12).map((attempt) =>
+						h(
+							"span",
+							null,
+							s(
+								"svg",
+								{width: 22, height: 12, viewBox: "0 0 22 12", "aria-hidden": "true"},
+								s("line", {
+									class: `curve-line attempt-${(attempt - 1) % 6}`,
+									x1: 0,
+									x2: 22,
+									y1: 6,
+									y2: 6,
+								})
+							),
+							` attempt ${attempt}`
+						)
+					),
 					marksAlong.length === 0
 						? null
 						: h(

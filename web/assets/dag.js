@@ -204,6 +204,7 @@ function scheduleOf(dag, coming) {
 const RUN_HEADS = ["Run", "State", "Started", "Took", "By"];
 
 function history(dag) {
+	if (dag.latest.length === 0) return h("p", {class: "muted"}, "It has not run yet.");
 	return [
 		marks(dag.dag, dag.latest, dag.latest.length),
 		table(
@@ -293,26 +294,66 @@ function fileOf(dag) {
 		dag.file === null
 			? h("p", {class: "muted"}, "Its file is gone; this is what ran last.")
 			: h("p", null, h("code", null, dag.file)),
-		dag.problem === null
-			? null
-			: [
-					h(
-						"p",
-						null,
-						badge("broken", "what is wrong with the file"),
-						dag.in_force ? " The version before it stays in force." : ""
-					),
-					h("pre", {class: "diagnostics", tabindex: "0", "aria-label": "Diagnostics"}, dag.problem),
-				],
 		dag.text === null
 			? null
 			: h(
 					"details",
-					{open: dag.text.length < 6000 || dag.problem !== null},
+					{open: dag.text.length < 6000},
 					h("summary", null, "YAML in force"),
 					h("pre", {class: "file", tabindex: "0", "aria-label": "The file in force"}, dag.text)
 				),
 	];
+}
+
+/* What is wrong with the file stands above everything else. */
+function diagnosticsOf(dag) {
+	return [
+		h(
+			"p",
+			null,
+			badge("broken", "what is wrong with its file"),
+			dag.in_force ? " The version before it stays in force." : " Nothing of it is in force."
+		),
+		h(
+			"pre",
+			{class: "diagnostics", tabindex: "0", role: "region", "aria-label": "Diagnostics"},
+			dag.problem
+		),
+	];
+}
+
+/* --- the head --------------------------------------------------------------------------------------------------- */
+
+function pausedWords(dag) {
+	return dag.paused
+		? [" ", badge("paused"), ` by ${dag.paused_by || "somebody"} `, age(dag.paused_since)]
+		: null;
+}
+
+function headOf(dag, again) {
+	return [
+		dag.description === null ? null : h("p", null, dag.description),
+		dag.problem === null ? null : diagnosticsOf(dag),
+		facts([
+			["State", [badge(stateOf(dag)), pausedWords(dag)]],
+			["Next due", dag.paused ? null : age(dag.next_due)],
+			["Last success", age(dag.last_success) || "never"],
+			["Late since", time(dag.late_since)],
+			["Going on", dag.active === 0 ? null : count(dag.active, "run")],
+		]),
+		h("div", {class: "actions"}, pauseButton(dag, again)),
+	];
+}
+
+function graphOfDag(dag) {
+	const steps = dag.steps.map((step) => ({
+		name: step.step,
+		needs: step.needs,
+		state: "",
+		note: step.description,
+	}));
+
+	return graphOf(steps, () => {}).element;
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------------- */
@@ -348,72 +389,25 @@ export function dagPage(name) {
 			again = refresh;
 		},
 		show({dag, due}) {
-			const {latest, ...fixed} = dag;
+			const {latest, steps, text, ...about} = dag;
+			const wanted = {
+				trigger: dag.in_force && [dag.params, () => triggerForm(dag)],
+				schedule: dag.in_force && [
+					[dag.schedules, dag.after, due.coming, dag.paused],
+					() => scheduleOf(dag, due.coming),
+				],
+				graph: steps.length > 0 && [steps, () => graphOfDag(dag)],
+				steps: steps.length > 0 && [steps, () => stepsTable(dag)],
+				history: [latest, () => history(dag)],
+				ledger: due.occurrences.length > 0 && [due.occurrences, () => ledger(due.occurrences)],
+				file: [[dag.file, text], () => fileOf(dag)],
+			};
 
-			const about = [
-				dag.description,
-				stateOf(dag),
-				dag.paused,
-				dag.paused_by,
-				dag.paused_since,
-				dag.next_due,
-				dag.last_success,
-				dag.active,
-			];
-
-			fill(head, JSON.stringify(about), () => [
-				dag.description === null ? null : h("p", null, dag.description),
-				facts([
-					[
-						"State",
-						[
-							badge(stateOf(dag)),
-							dag.paused
-								? [
-										" ",
-										badge("paused"),
-										` by ${dag.paused_by || "somebody"} `,
-										age(dag.paused_since),
-									]
-								: null,
-						],
-					],
-					["Next due", dag.paused ? null : age(dag.next_due)],
-					["Last success", age(dag.last_success) || "never"],
-					["Going on", dag.active === 0 ? null : count(dag.active, "run")],
-				]),
-				h("div", {class: "actions"}, pauseButton(dag, again)),
-			]);
-			parts.trigger.fill(JSON.stringify([dag.params, dag.in_force]), () =>
-				dag.in_force
-					? triggerForm(dag)
-					: h("p", {class: "muted"}, "Nothing of it is in force: it cannot be triggered.")
-			);
-			parts.schedule.fill(JSON.stringify([dag.schedules, dag.after, due.coming, dag.paused]), () =>
-				scheduleOf(dag, due.coming)
-			);
-			parts.graph.fill(JSON.stringify(dag.steps), () =>
-				dag.steps.length === 0
-					? h("p", {class: "muted"}, "It has no steps that could be read.")
-					: graphOf(
-							dag.steps.map((step) => ({
-								name: step.step,
-								needs: step.needs,
-								state: "",
-								note: step.description,
-							})),
-							() => {}
-						).element
-			);
-			parts.steps.fill(JSON.stringify(dag.steps), () => stepsTable(dag));
-			parts.history.fill(JSON.stringify(latest), () =>
-				latest.length === 0 ? h("p", {class: "muted"}, "It has not run yet.") : history(dag)
-			);
-			if (due.occurrences.length === 0) parts.ledger.hide();
-			else parts.ledger.fill(JSON.stringify(due.occurrences), () => ledger(due.occurrences));
-			parts.file.fill(JSON.stringify([fixed.file, fixed.problem, fixed.text, fixed.in_force]), () =>
-				fileOf(dag)
-			);
+			fill(head, JSON.stringify([about, stateOf(dag)]), () => headOf(dag, again));
+			for (const [name, one] of Object.entries(wanted)) {
+				if (one === false) parts[name].hide();
+				else parts[name].fill(JSON.stringify(one[0]), one[1]);
+			}
 		},
 	};
 }

@@ -157,7 +157,7 @@ export function paramsOf(params) {
 function factsOf(run, why) {
 	return [
 		h("p", {class: "why"}, badge(run.state), " ", why.why),
-		why.next === null ? null : h("p", null, why.next),
+		why.next === null ? null : h("p", {class: "muted"}, "On a command line: ", h("code", null, why.next)),
 		facts([
 			[
 				"Started by",

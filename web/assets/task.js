@@ -53,33 +53,31 @@ function attemptTable(task, chosen, choose) {
 	return table(
 		"Attempts",
 		ATTEMPT_HEADS,
-		[...task.attempts]
-			.reverse()
-			.map((attempt) =>
-				row(ATTEMPT_HEADS, [
-					h(
-						"button",
-						{
-							type: "button",
-							class: "small",
-							id: `attempt-${attempt.number}`,
-							"aria-pressed": String(attempt.number === chosen),
-							title: "Show its log",
-							onclick: () => choose(attempt.number),
-						},
-						`#${attempt.number}`
-					),
-					badge(attempt.state),
-					whyOf(attempt),
-					exitOf(attempt),
-					attempt.worker,
-					time(attempt.started) || "",
-					took(attempt.started, attempt.ended) || "",
-					attempt.resumed_from ?? "",
-					attempt.cpu_ms > 0 ? duration(attempt.cpu_ms) : "",
-					attempt.rss_peak_bytes > 0 ? bytes(attempt.rss_peak_bytes) : "",
-				])
-			),
+		[...task.attempts].reverse().map((attempt) =>
+			row(ATTEMPT_HEADS, [
+				h(
+					"button",
+					{
+						type: "button",
+						class: "small",
+						id: `attempt-${attempt.number}`,
+						"aria-pressed": String(attempt.number === chosen),
+						title: "Show its log",
+						onclick: () => choose(attempt.number),
+					},
+					`#${attempt.number}`
+				),
+				badge(attempt.state),
+				whyOf(attempt),
+				exitOf(attempt),
+				attempt.worker,
+				time(attempt.started) || "",
+				took(attempt.started, attempt.ended) || "",
+				attempt.resumed_from ?? "",
+				attempt.cpu_ms > 0 ? duration(attempt.cpu_ms) : "",
+				attempt.rss_peak_bytes > 0 ? bytes(attempt.rss_peak_bytes) : "",
+			])
+		),
 		{class: "stacked"}
 	);
 }
@@ -124,7 +122,7 @@ function headOf(task, why) {
 
 	return [
 		h("p", {class: "why"}, badge(task.state), " ", why.why),
-		why.next === null ? null : h("p", null, why.next),
+		why.next === null ? null : h("p", {class: "muted"}, "On a command line: ", h("code", null, why.next)),
 		facts([
 			[
 				"Needs",

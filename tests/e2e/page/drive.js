@@ -12,14 +12,25 @@ const assert = require("node:assert/strict");
 const path = require("node:path");
 const {createRequire} = require("node:module");
 
-const modules = createRequire(path.join(process.env.STOKER_PAGE_MODULES || path.join(__dirname, "node_modules"), "x.js"));
+const modules = createRequire(
+	path.join(process.env.STOKER_PAGE_MODULES || path.join(__dirname, "node_modules"), "x.js")
+);
 const {chromium} = modules("playwright-core");
 const axePath = modules.resolve("axe-core/axe.min.js");
 
 const SLOW = Number(process.env.STOKER_PAGE_SLOW || 1);
 const TIMEOUT_MS = 15000 * SLOW;
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-	"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
+const FLAGS = [
+	"--headless",
+	"--no-sandbox",
+	"--disable-gpu",
+	"--disable-quic",
+	"--no-first-run",
+	"--disable-background-networking",
+	"--disable-component-update",
+	"--disable-sync",
+	"--disable-dev-shm-usage",
+];
 
 /* --- what all stories look at ----------------------------------------------------------------------------------- */
 
@@ -56,13 +67,26 @@ async function axe(page, what) {
 	const found = await page.evaluate(() => globalThis.axe.run(document, {resultTypes: ["violations"]}));
 	const bad = found.violations.filter((it) => it.impact === "serious" || it.impact === "critical");
 
-	assert.deepEqual(bad.map((it) => `${it.id}: ${it.help}: ${it.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`), [], `axe on ${what}`);
+	assert.deepEqual(
+		bad.map(
+			(it) =>
+				`${it.id}: ${it.help}: ${it.nodes
+					.slice(0, 3)
+					.map((node) => node.html.slice(0, 160))
+					.join(" | ")}`
+		),
+		[],
+		`axe on ${what}`
+	);
 	return found.passes?.length;
 }
 
 async function shot(page, name) {
 	if (process.env.STOKER_PAGE_SHOTS)
-		await page.screenshot({path: path.join(process.env.STOKER_PAGE_SHOTS, `${name}.png`), fullPage: true});
+		await page.screenshot({
+			path: path.join(process.env.STOKER_PAGE_SHOTS, `${name}.png`),
+			fullPage: true,
+		});
 }
 
 async function login(page, token) {
@@ -79,8 +103,16 @@ function wellBehaved(page) {
 const stories = {
 	/* Every page in both colours and on a narrow screen: nothing serious for axe, nothing wider than the screen. */
 	async looks(browser, url, {hashes}) {
-		for (const [colorScheme, width] of [["light", 1200], ["dark", 1200], ["light", 360]]) {
-			const page = await openPage(browser, url, {colorScheme, viewport: {width, height: 800}, reducedMotion: "reduce"});
+		for (const [colorScheme, width] of [
+			["light", 1200],
+			["dark", 1200],
+			["light", 360],
+		]) {
+			const page = await openPage(browser, url, {
+				colorScheme,
+				viewport: {width, height: 800},
+				reducedMotion: "reduce",
+			});
 
 			for (const [name, hash] of Object.entries(hashes)) {
 				await go(page, url, hash);
@@ -88,7 +120,9 @@ const stories = {
 				await shot(page, `${name}-${colorScheme}-${width}`);
 				await axe(page, `${name}, ${colorScheme}, ${width} px`);
 				assert.equal(await page.locator("h1").count(), 1, `${name} has one heading`);
-				const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+				const wider = await page.evaluate(
+					() => document.documentElement.scrollWidth - document.documentElement.clientWidth
+				);
 
 				assert.ok(wider <= 0, `${name} is ${wider} px wider than a screen of ${width}`);
 			}
@@ -107,7 +141,7 @@ const stories = {
 		assert.match(await needs.innerText(), new RegExp(`${failed} failed`));
 		assert.match(await needs.innerText(), new RegExp(`${broken} has a file that is wrong`));
 		assert.match(await needs.innerText(), new RegExp(`${paused} is paused`));
-		assert.ok(await page.locator(`svg.marks .is-failed`).count() > 0, "a run that failed has its mark");
+		assert.ok((await page.locator(`svg.marks .is-failed`).count()) > 0, "a run that failed has its mark");
 		/* Three clicks to the cause: the run, its task, and there is the log. */
 		await needs.getByRole("link", {name: `${failed}`}).click();
 		await page.locator("table").getByRole("link", {name: "a", exact: true}).click();
@@ -134,10 +168,22 @@ const stories = {
 		await page.locator("table").getByRole("link", {name: "train"}).click();
 		await page.locator(".log-lines", {hasText: `hello ${evil}`}).waitFor();
 		await page.locator(".log-lines", {hasText: "line 20"}).waitFor();
-		assert.equal(await page.locator(".log-lines .ansi-f2").first().innerText(), "green", "colours are colours");
+		assert.equal(
+			await page.locator(".log-lines .ansi-f2").first().innerText(),
+			"green",
+			"colours are colours"
+		);
 		assert.match(await page.locator(".log-lines").innerText(), /bar 3 of 3/);
-		assert.doesNotMatch(await page.locator(".log-lines").innerText(), /bar 1 of 3/, "a progress bar shows where it is");
-		assert.equal(await page.locator(".log-lines img, .log-lines b, .head img").count(), 0, "a log is never markup");
+		assert.doesNotMatch(
+			await page.locator(".log-lines").innerText(),
+			/bar 1 of 3/,
+			"a progress bar shows where it is"
+		);
+		assert.equal(
+			await page.locator(".log-lines img, .log-lines b, .head img").count(),
+			0,
+			"a log is never markup"
+		);
 		await page.locator(".curve").first().waitFor();
 		await page.goBack();
 		await page.getByRole("button", {name: "Cancel"}).click();
@@ -183,10 +229,18 @@ const stories = {
 
 		await go(page, url, "#/dags/quick");
 		await page.keyboard.press("Tab");
-		assert.equal(await page.evaluate(() => document.activeElement.id), "skip", "the first stop leads past the navigation");
+		assert.equal(
+			await page.evaluate(() => document.activeElement.id),
+			"skip",
+			"the first stop leads past the navigation"
+		);
 		await page.keyboard.press("Enter");
 		assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1");
-		for (let i = 0; i < 20 && !(await page.evaluate(() => document.activeElement.textContent === "Trigger a run")); i++)
+		for (
+			let i = 0;
+			i < 20 && !(await page.evaluate(() => document.activeElement.textContent === "Trigger a run"));
+			i++
+		)
 			await page.keyboard.press("Tab");
 		await page.keyboard.press("Enter");
 		await page.getByRole("dialog").waitFor();
@@ -194,7 +248,11 @@ const stories = {
 		await page.keyboard.type(token);
 		await page.keyboard.press("Enter");
 		await page.locator(".why .is-succeeded").waitFor();
-		assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1", "a new page begins with its heading");
+		assert.equal(
+			await page.evaluate(() => document.activeElement.tagName),
+			"H1",
+			"a new page begins with its heading"
+		);
 		wellBehaved(page);
 	},
 
@@ -204,8 +262,7 @@ const stories = {
 		let read = 0;
 
 		page.on("response", async (response) => {
-			if (response.url().includes("/log"))
-				read += Number(response.headers()["content-length"] || 0);
+			if (response.url().includes("/log")) read += Number(response.headers()["content-length"] || 0);
 		});
 		await go(page, url, `#/runs/${task}`);
 		await page.locator(".log-lines", {hasText: "the last line"}).waitFor();
@@ -242,7 +299,9 @@ const stories = {
 
 		await go(page, url, hash);
 		await page.locator("svg.graph .node").first().waitFor();
-		await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+		await page.evaluate(
+			() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+		);
 		const drawn = Date.now() - begun;
 		const found = await page.locator("svg.graph .node").count();
 
@@ -251,12 +310,12 @@ const stories = {
 		const before = await width();
 
 		await page.getByRole("button", {name: "Zoom in"}).click();
-		assert.ok(await width() > before, "it is zoomed");
+		assert.ok((await width()) > before, "it is zoomed");
 		await page.locator(".graph-view").press("-");
 		await page.getByRole("button", {name: "Fit all of it"}).click();
 		const view = await page.locator(".graph-view").evaluate((element) => element.clientWidth);
 
-		assert.ok(await width() <= view, "all of it fits");
+		assert.ok((await width()) <= view, "all of it fits");
 		await shot(page, `graph-${found}`);
 		wellBehaved(page);
 		return {drawn_ms: drawn};
@@ -269,7 +328,11 @@ const stories = {
 		await page.waitForURL("**/plain");
 		await page.getByRole("link", {name: "fails", exact: true}).click();
 		await page.getByRole("heading", {level: 1, name: "fails"}).waitFor();
-		await page.getByRole("row", {name: /failed/}).first().getByRole("link", {name: "1"}).click();
+		await page
+			.getByRole("row", {name: /failed/})
+			.first()
+			.getByRole("link", {name: "1"})
+			.click();
 		await page.getByRole("link", {name: "a", exact: true}).click();
 		await page.getByText("exit code 3").first().waitFor();
 		await shot(page, "plain");
@@ -307,14 +370,23 @@ const stories = {
 		const begun = Date.now();
 
 		await go(page, url, "#/");
-		await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-		return {drawn_ms: Date.now() - begun, bytes, lines: await page.locator("table.lines tbody tr").count()};
+		await page.evaluate(
+			() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+		);
+		return {
+			drawn_ms: Date.now() - begun,
+			bytes,
+			lines: await page.locator("table.lines tbody tr").count(),
+		};
 	},
 };
 
 async function main() {
 	const [name, url, given] = process.argv.slice(2);
-	const browser = await chromium.launch({executablePath: process.env.STOKER_CHROMIUM || "/usr/bin/chromium", args: FLAGS});
+	const browser = await chromium.launch({
+		executablePath: process.env.STOKER_CHROMIUM || "/usr/bin/chromium",
+		args: FLAGS,
+	});
 
 	try {
 		console.log(JSON.stringify((await stories[name](browser, url, JSON.parse(given || "{}"))) || {}));
