@@ -27,7 +27,7 @@ aarch64) CROSS="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;;
 *) CROSS="" ;;
 esac
 # Not in every release or for every machine type, and not needed where they are not.
-OPTIONAL=" libclang-rt-dev libopenblas0-pthread tcsh fish zsh python3-croniter $CROSS "
+OPTIONAL=" chromium libclang-rt-dev libopenblas0-pthread tcsh fish zsh python3-croniter $CROSS "
 
 source=$(cd "$(dirname "$0")" && pwd)
 cd "$source"
@@ -50,6 +50,7 @@ is_installed() {
 	gcc | make | automake | pkg-config | clang) command -v "$1" ;;
 	musl-tools) command -v musl-gcc ;;
 	libcurl4-openssl-dev) pkg-config --exists libcurl ;; # any flavour of it
+	chromium) command -v chromium || command -v chromium-browser ;;
 	llvm) command -v llvm-symbolizer ;;
 	openssh-server) test -x /usr/sbin/sshd || command -v sshd ;;
 	openssh-client) command -v ssh && command -v ssh-keygen ;;
@@ -207,6 +208,18 @@ check() {
 	fi
 }
 
+# For tests/e2e/test_page.py, which is skipped without it. Only where npm is there already: Debian's brings 300 packages
+# along. What it installs is pinned by a lock file, and stays in tests/e2e/page.
+install_browser() {
+	command -v npm >/dev/null || return 0
+	install_packages chromium
+	say "the driver of the browser: npm ci in tests/e2e/page"
+	(cd tests/e2e/page && npm ci --no-audit --no-fund --ignore-scripts) >/dev/null 2>&1 ||
+		say "npm ci failed: the tests of the page in a browser are skipped"
+	STOKER_PAGE_MODULES=$source/tests/e2e/page/node_modules # the archive of distcheck has none
+	export STOKER_PAGE_MODULES
+}
+
 run_tests() {
 	# shellcheck disable=SC2086
 	install_packages $BUILD $DEMO $TEST $CROSS
@@ -214,6 +227,7 @@ run_tests() {
 		PYTHON3=/usr/bin/python3 # the one that python3-numpy belongs to, whatever comes first in PATH
 		export PYTHON3
 	fi
+	install_browser
 	bootstrap
 
 	say "gcc, warnings as errors: build/"

@@ -123,7 +123,8 @@ int view_why(struct store *store, uint64_t run, int step, json_t **out, struct e
  *  "state":"ok|never connected|failing|set aside|draining|not configured", "host":..., "machine":"x86_64",
  *  "cpus":16.0, "memory_bytes":..., "gpus":2, "seen":..., "trouble":"why there is no connection" or null,
  *  "fault":"refused" or null, "trouble_since":..., "aside":"why" or null, "aside_until":..., "drained_by":"root" or
- *  null, "running":[{"run":"digits/3", "task":"train", "attempt":1, "state":"running"}]}]}
+ *  null, "running":[{"run":"digits/3", "task":"train", "attempt":1, "state":"running",
+ *  "devices":["GPU-..."]}]}]}
  */
 int view_workers(struct store *store, const struct settings *settings, int64_t now_wall_ms, json_t **out,
 		 struct err *err);

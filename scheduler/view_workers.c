@@ -33,6 +33,21 @@ static json_t *labels_array(const struct settings_worker *worker)
 	return labels;
 }
 
+/* As the database has them: separated by commas. */
+static json_t *devices_array(const char *text)
+{
+	json_t *list = json_array();
+
+	while (*text != '\0') {
+		size_t bytes = strcspn(text, ",");
+
+		json_array_append_new(list, json_stringn(text, bytes));
+		text += bytes;
+		text += *text == ',';
+	}
+	return list;
+}
+
 static int add_holders(struct store *store, json_t *object, const char *worker, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_view_worker_holders);
@@ -51,6 +66,7 @@ static int add_holders(struct store *store, json_t *object, const char *worker, 
 		view_set_text(holder, "task", view_text(stmt, 2));
 		view_set_number(holder, "attempt", sqlite3_column_int64(stmt, 3));
 		view_set_text(holder, "state", view_text(stmt, 4));
+		json_object_set_new(holder, "devices", devices_array(view_text(stmt, 5)));
 		json_array_append_new(holders, holder);
 	}
 	return rc;

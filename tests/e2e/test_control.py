@@ -203,6 +203,28 @@ def told(box: Sandbox):
         equal(server.ask("/api/v1/dags/night/unpause", "POST").json["paused"], False, "its end")
 
 
+@story("the plain pages show it without a script, and nothing in them is markup")
+def plain(box: Sandbox):
+    evil = "<script>alert(1)</script> & \"'"
+    box.file("night.yaml", DAG.replace("trains a little", "trains <b>a little</b>"))
+    box.file("a b&c.yaml", BAD)
+    with control(box, "night", "a b&c") as server:
+        equal(server.ask("/api/v1/runs", "POST", {"dag": "night", "params": {"who": evil}}).status, 200, "a run")
+        box.wait_state("night/1", "succeeded")
+        for path, said in [("", "night"), ("/dags/night", "Europe/Berlin"), ("/runs", "night/1"), ("/runs/night/1", "publish"),
+                           ("/runs/night/1/train", "e-1"), ("/workers", "local"), ("/events", "run.submitted")]:
+            answer = server.ask("/plain" + path)
+            equal((answer.status, answer.header["Content-Type"]), (200, "text/html; charset=utf-8"), path)
+            has(answer.text, said, path)
+            check("<script" not in answer.text and "<b>" not in answer.text, f"{path} has markup of others: {answer.text}")
+        has(server.ask("/plain/runs/night/1").text, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;'", "the parameter")
+        has(server.ask("/plain/dags/night").text, "trains &lt;b&gt;a little", "the description")
+        has(server.ask("/plain").text, '<a href="/plain/dags/a%20b%26c">a b&amp;c</a>', "a file that is called oddly")
+        equal(server.ask("/plain/runs/night/7").status, 404, "a run that is not there")
+        equal(server.ask("/plain/runs/night/1", header={"If-None-Match": server.ask("/plain/runs/night/1").header["ETag"]}).status,
+              304, "a page that is known")
+
+
 @story("every change answers as its description says, and stands in the audit trail with who asked for it")
 def changes(box: Sandbox):
     box.file("night.yaml", DAG)

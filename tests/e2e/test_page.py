@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 
-from lib import HERE, SLOW, Failed, Skip, check, main, story, wait_for
+from lib import HERE, QUICK, SLOW, Failed, Skip, check, main, story, wait_for
 from webclient import Control
 
 MODULES = os.environ.get("STOKER_PAGE_MODULES") or os.path.join(HERE, "page", "node_modules")
@@ -138,10 +138,40 @@ def looks(box):
         run = trigger(daemon, "night")
         ended(daemon, failed)
         wait_for(lambda: len(daemon.get(f"/runs/{run}/tasks/train/metrics")["metrics"]) > 3, "metrics")
-        drive(box, daemon, "looks", hashes={
+        screens = [["dark", 1200], ["light", 360]]
+        drive(box, daemon, "looks", screens=screens if QUICK else [*screens, ["light", 1200]], hashes={
             "overview": "#/", "dag": "#/dags/night", "broken": "#/dags/broken", "runs": "#/runs", "run": f"#/runs/{run}",
             "failed": f"#/runs/{failed}", "task": f"#/runs/{run}/train", "workers": "#/workers", "events": "#/events",
             "nothing": "#/runs/night/99", "unknown": "#/x/y"})
+
+
+@story("schedules are said in words, and terminals are read as terminals")
+def words(box):
+    with page(box, quick=QUICK_DAG) as daemon:
+        drive(box, daemon, "words", schedules={
+            "30 2 * * *": "Every day at 02:30",
+            "0 8,20 * * *": "Every day at 08:00 and 20:00",
+            "@hourly": "Every hour, on the hour",
+            "*/15 * * * *": "Every 15 minutes",
+            "0 */6 * * *": "Every 6 hours",
+            "30 2 * * mon-fri": "Monday to Friday at 02:30",
+            "0 4 * * 0,6": "Sunday and Saturday at 04:00",
+            "0 4 L * *": "The last day of the month at 04:00",
+            "0 4 * * mon#2": "The second Monday of the month at 04:00",
+            "0 4 * * friL": "The last Friday of the month at 04:00",
+            "0 4 1 jan,jul *": "Day 1 of the month in January and July at 04:00",
+            "0 4 1 * mon": "Day 1 of the month or Monday at 04:00",
+            "*/10 9-17 * * *": "Every 10 minutes, in hour 9 to 17",
+        }, terminal={
+            "plain": "plain",
+            "\x1b[1;31mred\x1b[0m x": "[ansi-bold ansi-f1 red] x",
+            "a 1\ra 2\ra 3\r\nb": "a 3\nb",
+            "a 1\r\x1b[Ka 2\r": "a 2",
+            "\x1b]0;title\x07x\x1b[2Jy": "xy",
+            "\x1b[95mbright\x1b[39m": "[ansi-f13 bright]",
+            "x\x00\x08\x7fy\tz": "xy\tz",
+            "\x1b[31mone\rtwo": "[ansi-f1 two]",
+        })
 
 
 @story("a run is triggered with parameters, watched, its log read live, and canceled; nothing in it is markup")

@@ -49,10 +49,10 @@ class Control(Background):
         self.socket = os.path.join(box.home, "control.sock")
         wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
 
-    def ask(self, path, method="GET", body=None):
+    def ask(self, path, method="GET", body=None, header=None):
         connection = UnixConnection(self.socket)
         connection.request(method, path, json.dumps(body) if body is not None else None,
-                           {"Content-Type": "application/json"} if body is not None else {})
+                           {**({"Content-Type": "application/json"} if body is not None else {}), **(header or {})})
         answer = Answer(connection.getresponse())
         connection.close()
         return answer

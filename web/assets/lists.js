@@ -136,19 +136,46 @@ function taskLink(it) {
 	return link(`${it.run} ${it.task}`, "runs", it.run.slice(0, slash), it.run.slice(slash + 1), it.task);
 }
 
+const shortDevice = (device) => (device.length > 14 ? `${device.slice(0, 12)}…` : device);
+
+function holder(it) {
+	const devices = it.devices || [];
+
+	return h(
+		"li",
+		null,
+		taskLink(it),
+		it.state === "running" ? null : [" ", badge(it.state)],
+		devices.map((device) => [" ", h("code", {title: device}, shortDevice(device))])
+	);
+}
+
 function holders(list) {
 	return list.length === 0
 		? ""
 		: h(
 				"ul",
 				{class: "plain"},
-				list
-					.slice(0, 20)
-					.map((it) =>
-						h("li", null, taskLink(it), " ", it.state === "running" ? null : badge(it.state))
-					),
+				list.slice(0, 20).map(holder),
 				list.length > 20 ? h("li", null, `and ${list.length - 20} more`) : null
 			);
+}
+
+function gpusOf(worker) {
+	const held = new Set(worker.running.flatMap((it) => it.devices));
+
+	return worker.gpus > 0 ? `${held.size} of ${count(worker.gpus, "GPU")} held` : null;
+}
+
+function machineOf(worker) {
+	return [
+		gpusOf(worker),
+		worker.cpus === null ? null : count(worker.cpus, "CPU"),
+		worker.memory_bytes === null ? null : bytes(worker.memory_bytes),
+		worker.machine,
+	]
+		.filter((it) => it !== null)
+		.join(", ");
 }
 
 function workerRow(worker) {
@@ -159,14 +186,7 @@ function workerRow(worker) {
 			worker.labels.length === 0 ? null : h("div", {class: "muted"}, worker.labels.join(", ")),
 		],
 		reach(worker),
-		[
-			worker.gpus > 0 ? count(worker.gpus, "GPU") : null,
-			worker.cpus === null ? null : count(worker.cpus, "CPU"),
-			worker.memory_bytes === null ? null : bytes(worker.memory_bytes),
-			worker.machine,
-		]
-			.filter((it) => it !== null)
-			.join(", "),
+		machineOf(worker),
 		worker.slots === null
 			? `${worker.running.length} used`
 			: `${worker.running.length} of ${worker.slots}`,

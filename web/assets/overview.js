@@ -6,7 +6,6 @@ import {age, badge, count, fill, h, link, part, row, runLink, table, time, took}
 import {marks} from "./charts.js";
 
 const RUNS = 14;
-const LATE_MS = 60000;
 const HEADS = ["DAG", "Last runs", "State", "Next due", "Last success"];
 
 function newest(dag) {
@@ -20,10 +19,6 @@ export function stateOf(dag) {
 	if (!dag.in_force && dag.problem !== null) return "broken";
 	if (active !== undefined) return active.state;
 	return newest(dag)?.state || "idle";
-}
-
-function isLate(dag) {
-	return !dag.paused && dag.next_due !== null && Date.parse(dag.next_due) < Date.now() - LATE_MS;
 }
 
 /* --- what needs somebody ---------------------------------------------------------------------------------------- */
@@ -51,10 +46,8 @@ function dagTroubles(dag) {
 				h("code", null, dag.problem.split("\n")[0]),
 			],
 		]);
-	if (dag.late_since)
+	if (dag.late_since !== null && !dag.paused)
 		list.push([2, "late", [name(), " is late: it had not succeeded by ", time(dag.late_since)]]);
-	else if (isLate(dag))
-		list.push([2, "late", [name(), " was due ", age(dag.next_due), " and has not begun"]]);
 	if (dag.paused)
 		list.push([
 			5,
@@ -93,12 +86,17 @@ function workerTroubles(worker) {
 	];
 }
 
+function daemonTroubles(health) {
+	return health.problems.map((text) => [0, "broken", `stoker itself: ${text}`]);
+}
+
 function orphanTroubles(run) {
 	return run.orphaned ? [[4, "lost", [runLink(run.run), " is to go on, and nobody drives it"]]] : [];
 }
 
 function troubles(data) {
 	return [
+		...daemonTroubles(data.health),
 		...data.dags.flatMap(dagTroubles),
 		...data.workers.flatMap(workerTroubles),
 		...data.active.flatMap(orphanTroubles),
@@ -149,6 +147,14 @@ function lines(body, dags, kept) {
 		body.replaceChildren(...rows);
 }
 
+/* A server that is not well says so with the status 503, which is no reason to show nothing. */
+async function healthOf(signal) {
+	const response = await fetch("/healthz", {signal});
+	const health = response.headers.get("Content-Type") === "application/json" ? await response.json() : {};
+
+	return {problems: health.problems || []};
+}
+
 export function overview() {
 	const tally = h("p", {class: "tally", role: "status"});
 	const needs = part("Needs somebody", {class: "needs"});
@@ -181,13 +187,14 @@ export function overview() {
 		filter: "",
 		concerns: (kind) => ["run.changed", "worker.changed", "dag.changed"].includes(kind),
 		async load(signal) {
-			const [dags, workers, status] = await Promise.all([
+			const [health, dags, workers, status] = await Promise.all([
+				healthOf(signal),
 				get(`/dags?limit=${RUNS}`, signal),
 				get("/workers", signal),
 				get("/status?limit=1", signal),
 			]);
 
-			return {dags: dags.dags, workers: workers.workers, active: status.active};
+			return {health, dags: dags.dags, workers: workers.workers, active: status.active};
 		},
 		show(data) {
 			const found = troubles(data);

@@ -102,12 +102,8 @@ function wellBehaved(page) {
 
 const stories = {
 	/* Every page in both colours and on a narrow screen: nothing serious for axe, nothing wider than the screen. */
-	async looks(browser, url, {hashes}) {
-		for (const [colorScheme, width] of [
-			["light", 1200],
-			["dark", 1200],
-			["light", 360],
-		]) {
+	async looks(browser, url, {hashes, screens}) {
+		for (const [colorScheme, width] of screens) {
 			const page = await openPage(browser, url, {
 				colorScheme,
 				viewport: {width, height: 800},
@@ -129,6 +125,36 @@ const stories = {
 			wellBehaved(page);
 			await page.context().close();
 		}
+	},
+
+	/* What is computed for eyes: schedules in words, the text of a terminal. */
+	async words(browser, url, {schedules, terminal}) {
+		const page = await openPage(browser, url);
+
+		await go(page, url, "#/");
+		const got = await page.evaluate(
+			async ([lines, texts]) => {
+				const [{inWords}, {draw, newPen}] = await Promise.all([
+					import("/assets/words.js"),
+					import("/assets/ansi.js"),
+				]);
+
+				return [
+					lines.map((cron) => inWords({cron, timezone: null})),
+					texts.map((text) =>
+						draw(text, newPen())
+							.map((node) =>
+								node.className ? `[${node.className} ${node.textContent}]` : node.textContent
+							)
+							.join("")
+					),
+				];
+			},
+			[Object.keys(schedules), Object.keys(terminal)]
+		);
+
+		assert.deepEqual(got, [Object.values(schedules), Object.values(terminal)]);
+		wellBehaved(page);
 	},
 
 	async overview(browser, url, {failed, broken, paused}) {
