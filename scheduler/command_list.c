@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -5,7 +6,9 @@
 #include "scheduler/command.h"
 #include "scheduler/listing.h"
 #include "scheduler/view.h"
-#include "scheduler/view_due.h"
+#include "scheduler/view_dags.h"
+
+enum { RUNS = 10 }; /* of each DAG, for scripts */
 
 struct arguments {
 	const char *config;
@@ -35,13 +38,13 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 /* What keeps it from running: a pause, a broken file; else its schedules. */
 static void add_note(struct table *table, const json_t *dag)
 {
-	const char *error = listing_text(dag, "error"), *paused_by = listing_text(dag, "paused_by");
+	const char *problem = listing_text(dag, "problem"), *paused_by = listing_text(dag, "paused_by");
 	json_t *schedules = json_object_get(dag, "schedules"), *schedule;
 	autobuf struct buf text = { 0 };
 	size_t i;
 
-	if (error[0] != '\0') {
-		table_printf(table, TERMINAL_RED, "%.*s", (int)strcspn(error, "\n"), error);
+	if (problem[0] != '\0') {
+		table_printf(table, TERMINAL_RED, "%.*s", (int)strcspn(problem, "\n"), problem);
 		return;
 	}
 	if (paused_by[0] != '\0') {
@@ -56,15 +59,19 @@ static void add_note(struct table *table, const json_t *dag)
 
 static void add_row(struct table *table, const json_t *dag, int64_t now_ms)
 {
-	const json_t *last = json_object_get(dag, "last"), *next = json_object_get(dag, "next");
-	bool paused = listing_text(dag, "paused_by")[0] != '\0';
+	const json_t *last = json_array_get(json_object_get(dag, "latest"), 0);
+	bool paused = json_is_true(json_object_get(dag, "paused"));
 	int64_t started_ms = listing_time(last, "started");
 
 	table_text(table, TERMINAL_PLAIN, listing_text(dag, "dag"));
-	table_text(table, TERMINAL_PLAIN, json_is_object(last) ? listing_text(last, "run") : "-");
-	listing_add_state(table, json_is_object(last) ? listing_run_state(last) : "");
+	if (last == NULL)
+		table_text(table, TERMINAL_PLAIN, "-");
+	else
+		table_printf(table, TERMINAL_PLAIN, "%s/%" PRId64, listing_text(dag, "dag"),
+			     listing_number(last, "number"));
+	listing_add_state(table, last == NULL ? "" : listing_run_state(last));
 	listing_add_when(table, started_ms == 0 ? listing_time(last, "created") : started_ms, now_ms);
-	listing_add_when(table, paused ? 0 : listing_time(next, "start"), now_ms);
+	listing_add_when(table, paused ? 0 : listing_time(dag, "next_start"), now_ms);
 	add_note(table, dag);
 }
 
@@ -96,7 +103,7 @@ static int read_list(const struct settings *settings, json_t **out, struct err *
 		*out = json_pack("{s:[]}", "dags");
 		return 0;
 	}
-	return rc < 0 ? rc : view_list(store, zones, clock_wall_ms(), out, err);
+	return rc < 0 ? rc : view_dags_known(store, zones, RUNS, clock_wall_ms(), out, err);
 }
 
 static int list(int argc, char **argv)

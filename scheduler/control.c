@@ -9,14 +9,11 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/scope.h"
-#include "common/zone.h"
 #include "scheduler/control_parts.h"
 #include "scheduler/instant.h"
 #include "scheduler/paths.h"
 #include "scheduler/token.h"
 #include "scheduler/view.h"
-
-enum { COMING = 10 };
 
 /* --- reads ------------------------------------------------------------------------------------------------ */
 
@@ -24,53 +21,87 @@ static int read_dags(struct control *control, const struct web_query *query, jso
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	struct view_dag_facts *facts;
-	size_t count = control_facts(control, query->now_wall_ms, &arena, &facts);
+	size_t count = control_facts(control, &arena, &facts);
 
-	return view_dags(control->reader, facts, count, query->limit, out, err);
+	return view_dags(control->reader, control->zones, facts, count, query->limit, query->now_wall_ms, out, err);
 }
 
 static int read_dag(struct control *control, const struct web_query *query, json_t **out, struct err *err)
 {
 	struct view_dag_facts facts;
-	bool known = control_facts_of(control, query->dag, query->now_wall_ms, &facts);
+	bool known = control_facts_of(control, query->dag, &facts);
 
-	return view_dag(control->reader, query->dag, known ? &facts : NULL, query->limit, out, err);
+	return view_dag(control->reader, control->zones, query->dag, known ? &facts : NULL, query->limit,
+			query->now_wall_ms, out, err);
 }
 
-/* A date is one of this machine's zone. */
-static int read_time(const char *name, const char *text, int64_t fallback_ms, int64_t *wall_ms_out, struct err *err)
+/* A date is one of the scheduler's zone. */
+static int read_time(const struct control *control, const char *name, const char *text, int64_t *wall_ms_out,
+		     struct err *err)
 {
-	autozone struct zone *zone = NULL;
+	const struct zone *zone;
 	struct instant instant;
 	int rc;
 
-	*wall_ms_out = fallback_ms;
+	*wall_ms_out = 0;
 	if (text == NULL)
 		return 0;
 	rc = instant_parse(text, &instant, err);
 	if (rc == 0)
-		rc = zone_open_local(&zone, err);
+		rc = zones_find(control->zones, NULL, &zone, err);
 	if (rc < 0)
 		return err_wrap(err, "'%s'", name);
 	*wall_ms_out = instant_in(&instant, zone) * 1000;
 	return 0;
 }
 
+/* A file that was never good has no DAG in the database, and yet it is there. */
+static bool is_file(const struct control *control, const char *dag)
+{
+	struct view_dag_facts facts;
+
+	return control_facts_of(control, dag, &facts);
+}
+
 static int read_occurrences(struct control *control, const struct web_query *query, json_t **out, struct err *err)
 {
-	struct view_ledger wanted = { .dag = query->dag, .limit = query->limit };
-	int64_t to_wall_ms;
+	struct view_occurrences page = { .dag = query->dag, .limit = query->limit, .before = query->before };
+	int rc;
 
-	if (read_time("from", query->from, INT64_MIN, &wanted.from_wall_ms, err) < 0 ||
-	    read_time("to", query->to, INT64_MAX, &to_wall_ms, err) < 0)
+	if (read_time(control, "from", query->from, &page.from_wall_ms, err) < 0 ||
+	    read_time(control, "to", query->to, &page.to_wall_ms, err) < 0)
 		return err->code;
-	wanted.before_wall_ms = query->before != 0 && query->before < to_wall_ms ? query->before : to_wall_ms;
-	if (view_ledger(control->reader, &wanted, out, err) < 0)
-		return err->code;
-	json_object_set_new(*out, "coming",
-			    query->before != 0 ? json_array()
-					       : control_coming(control, query->dag, query->now_wall_ms, COMING));
+	rc = view_occurrences(control->reader, control->zones, &page, query->now_wall_ms, out, err);
+	if (rc != ERR_NOT_FOUND || !is_file(control, query->dag))
+		return rc;
+	*out = json_pack("{s:s, s:n, s:n, s:[], s:[], s:n}", "dag", query->dag, "paused_by", "paused_since", "coming",
+			 "past", "next");
 	return 0;
+}
+
+static int read_backfills(struct control *control, const struct web_query *query, json_t **out, struct err *err)
+{
+	int rc = view_backfills(control->reader, query->dag, query->limit, out, err);
+
+	if (rc != ERR_NOT_FOUND || !is_file(control, query->dag))
+		return rc;
+	*out = json_pack("{s:[]}", "backfills");
+	return 0;
+}
+
+static int read_backfill_plan(struct control *control, const struct web_query *query, json_t **out, struct err *err)
+{
+	const struct store_new_backfill wanted = {
+		.dag = query->dag,
+		.from = query->from,
+		.to = query->to,
+		.again = query->again,
+		.wall_ms = query->now_wall_ms,
+	};
+
+	if (!is_file(control, query->dag) && view_find_dag(control->reader, query->dag, err) < 0)
+		return err->code;
+	return view_backfill_plan(control->reader, control->zones, &wanted, query->limit, out, err);
 }
 
 static int read_runs(struct control *control, const struct web_query *query, json_t **out, struct err *err)
@@ -78,12 +109,9 @@ static int read_runs(struct control *control, const struct web_query *query, jso
 	const struct view_page page = {
 		.dag = query->dag, .state = query->state, .limit = query->limit, .before = query->before
 	};
-	struct registry_dag *known = query->dag == NULL || control->registry == NULL
-					     ? NULL
-					     : registry_find(control->registry, query->dag);
 	int rc = view_runs(control->reader, &page, out, err);
 
-	if (rc != ERR_NOT_FOUND || known == NULL)
+	if (rc != ERR_NOT_FOUND || !is_file(control, query->dag))
 		return rc;
 	*out = json_pack("{s:[], s:n}", "runs", "next"); /* it is there, and has not run yet */
 	return 0;
@@ -141,6 +169,10 @@ static int on_read(void *context, enum web_read what, const struct web_query *qu
 		return read_dag(control, query, out, err);
 	case WEB_OCCURRENCES:
 		return read_occurrences(control, query, out, err);
+	case WEB_BACKFILLS:
+		return read_backfills(control, query, out, err);
+	case WEB_BACKFILL_PLAN:
+		return read_backfill_plan(control, query, out, err);
 	case WEB_RUNS:
 		return read_runs(control, query, out, err);
 	case WEB_RUN:

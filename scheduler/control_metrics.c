@@ -196,12 +196,14 @@ static void add_due(struct control *control, struct metrics *out)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	struct view_dag_facts *facts;
-	size_t count = control_facts(control, clock_wall_ms(), &arena, &facts);
+	size_t count = control_facts(control, &arena, &facts);
+	int64_t now_wall_ms = clock_wall_ms();
+	struct due next;
 
 	metrics_family(out, "stoker_next_due_timestamp_seconds", "gauge", "When a DAG is due next.");
 	for (size_t i = 0; i < count && i < DAGS_MAX; i++)
-		if (facts[i].next_due_wall_ms != 0)
-			metrics_sample(out, (double)facts[i].next_due_wall_ms / 1000, "dag", facts[i].name, NULL);
+		if (facts[i].dag != NULL && view_next_due(control->zones, facts[i].dag, now_wall_ms, &next))
+			metrics_sample(out, (double)next.at_ms / 1000, "dag", facts[i].name, NULL);
 	metrics_family(out, "stoker_dag_valid", "gauge", "0: the file of a DAG has mistakes.");
 	for (size_t i = 0; i < count && i < DAGS_MAX; i++)
 		metrics_sample(out, facts[i].problem == NULL, "dag", facts[i].name, NULL);

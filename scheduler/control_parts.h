@@ -8,6 +8,7 @@
 #include "scheduler/histogram.h"
 #include "scheduler/run.h"
 #include "scheduler/view_dags.h"
+#include "scheduler/view_due.h"
 #include "scheduler/zones.h"
 
 enum { CONTROL_REASONS = 32 };
@@ -33,15 +34,10 @@ struct control {
 };
 
 /* What the registry knows, sorted by name, in memory of the arena. */
-size_t control_facts(const struct control *control, int64_t now_wall_ms, struct arena *arena,
-		     struct view_dag_facts **out);
+size_t control_facts(const struct control *control, struct arena *arena, struct view_dag_facts **out);
 
 /* The facts of one DAG; false when the registry does not know it. */
-bool control_facts_of(const struct control *control, const char *dag, int64_t now_wall_ms,
-		      struct view_dag_facts *out);
-
-/* The due times to come of a DAG: at most `limit`, soonest first. */
-json_t *control_coming(const struct control *control, const char *dag, int64_t now_wall_ms, int limit);
+bool control_facts_of(const struct control *control, const char *dag, struct view_dag_facts *out);
 
 int control_metrics(void *context, struct metrics *out, struct err *err);
 

@@ -69,6 +69,7 @@ libscheduler_a_SOURCES += \
 	scheduler/command_backfill.c \
 	scheduler/command_list.c \
 	scheduler/command_pause.c \
+	scheduler/agenda.c scheduler/agenda.h \
 	scheduler/backfill.c scheduler/backfill.h \
 	scheduler/params.c scheduler/params.h \
 	scheduler/store_backfill.c scheduler/store_backfill.h \

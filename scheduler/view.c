@@ -29,8 +29,7 @@ static bool is_open(const char *state)
 	       strcmp(state, run_states[RUN_RUNNING].name) == 0;
 }
 
-/* A store in memory has no folder, so nobody can own a run of it. */
-static bool is_orphaned(const struct store *store, const char *dag, uint64_t number, const char *state)
+bool view_is_orphaned(const struct store *store, const char *dag, uint64_t number, const char *state)
 {
 	return store->home != NULL && is_open(state) && !owner_is_alive(store->home, dag, number, NULL);
 }
@@ -51,7 +50,7 @@ json_t *view_run_object(const struct store *store, sqlite3_stmt *stmt)
 	view_set_text(run, "actor", view_text(stmt, 6));
 	view_set_text(run, "origin", view_text(stmt, 7));
 	json_object_set_new(run, "orphaned",
-			    json_boolean(is_orphaned(store, dag, number, view_text(stmt, 3))));
+			    json_boolean(view_is_orphaned(store, dag, number, view_text(stmt, 3))));
 	view_set_time(run, "created", sqlite3_column_int64(stmt, 9));
 	view_set_time(run, "started", sqlite3_column_int64(stmt, 10));
 	view_set_time(run, "ended", sqlite3_column_int64(stmt, 11));

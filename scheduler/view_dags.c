@@ -7,11 +7,13 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "dag/diagnostic.h"
-#include "dag/suggest.h"
+#include "scheduler/run.h"
+#include "scheduler/store_due.h"
 #include "scheduler/view.h"
+#include "scheduler/view_due.h"
 #include "scheduler/view_rows.h"
 
-enum { RUNS_MAX = 1000, OCCURRENCES_MAX = 1000 };
+enum { RUNS_MAX = 1000 };
 
 /* --- names of enums --------------------------------------------------------------------------------------- */
 
@@ -41,22 +43,38 @@ static json_t *number_or_null(int64_t number)
 
 /* --- a DAG in lists --------------------------------------------------------------------------------------- */
 
-static json_t *schedules_array(const struct dag *dag)
+/* Of when, and by which zones, it is told. */
+struct moment_of_view {
+	struct zones *zones;
+	int64_t now_wall_ms;
+};
+
+static json_t *schedule_object(const struct dag_schedule *schedule, struct zones *zones)
 {
-	json_t *list = json_array();
+	const struct zone *zone;
+	bool found = zones_find(zones, schedule->timezone, &zone, NULL) == 0;
 
-	for (size_t i = 0; dag != NULL && i < dag->schedules_count; i++) {
-		const struct dag_schedule *schedule = &dag->schedules[i];
-
-		json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:s}", "cron", view_string(schedule->cron),
-						      "timezone", text_or_null(schedule->timezone), "catchup",
-						      catchup_names[schedule->catchup], "overlap",
-						      overlap_names[schedule->overlap]));
-	}
-	return list;
+	/* A zone that cannot be read now is told as it was written. */
+	return json_pack("{s:o, s:o, s:s, s:s}", "cron", view_string(schedule->cron), "timezone",
+			 text_or_null(found ? zone_name(zone) : schedule->timezone), "catchup",
+			 catchup_names[schedule->catchup], "overlap", overlap_names[schedule->overlap]);
 }
 
-static json_t *dag_object(const char *name, const struct view_dag_facts *facts)
+static void set_schedules(json_t *object, const struct dag *dag, const struct moment_of_view *moment)
+{
+	json_t *list = json_array();
+	struct due next = { 0 };
+
+	if (dag != NULL)
+		view_next_due(moment->zones, dag, moment->now_wall_ms, &next);
+	for (size_t i = 0; dag != NULL && i < dag->schedules_count; i++)
+		json_array_append_new(list, schedule_object(&dag->schedules[i], moment->zones));
+	json_object_set_new_nocheck(object, "schedules", list);
+	view_set_time(object, "next_due", next.at_ms);
+	view_set_time(object, "next_start", next.start_ms);
+}
+
+static json_t *dag_object(const char *name, const struct view_dag_facts *facts, const struct moment_of_view *moment)
 {
 	static const struct view_dag_facts none;
 	json_t *object = json_object();
@@ -64,76 +82,89 @@ static json_t *dag_object(const char *name, const struct view_dag_facts *facts)
 	if (facts == NULL)
 		facts = &none;
 	view_set_text(object, "dag", name);
-	json_object_set_new(object, "description",
-			    text_or_null(facts->dag == NULL ? NULL : facts->dag->description));
-	json_object_set_new(object, "file", text_or_null(facts->path));
-	json_object_set_new(object, "problem", text_or_null(facts->problem));
-	json_object_set_new(object, "in_force", json_boolean(facts->dag != NULL));
-	json_object_set_new(object, "paused", json_false());
-	json_object_set_new(object, "paused_by", json_null());
-	json_object_set_new(object, "paused_since", json_null());
-	json_object_set_new(object, "schedules", schedules_array(facts->dag));
-	view_set_time(object, "next_due", facts->next_due_wall_ms);
-	json_object_set_new(object, "last_success", json_null());
-	json_object_set_new(object, "late_since", json_null());
+	json_object_set_new_nocheck(object, "description",
+				    text_or_null(facts->dag == NULL ? NULL : facts->dag->description));
+	json_object_set_new_nocheck(object, "file", text_or_null(facts->path));
+	json_object_set_new_nocheck(object, "problem", text_or_null(facts->problem));
+	json_object_set_new_nocheck(object, "in_force", json_boolean(facts->dag != NULL));
+	json_object_set_new_nocheck(object, "paused", json_false());
+	json_object_set_new_nocheck(object, "paused_by", json_null());
+	json_object_set_new_nocheck(object, "paused_since", json_null());
+	set_schedules(object, facts->dag, moment);
+	view_set_time(object, "last_success", 0);
+	view_set_time(object, "late_since", 0);
 	view_set_number(object, "active", 0);
-	json_object_set_new(object, "latest", json_array());
+	json_object_set_new_nocheck(object, "latest", json_array());
 	return object;
 }
 
-static int add_latest(struct store *store, int64_t dag, int runs, json_t *object, struct err *err)
+static json_t *latest_object(const struct store *store, const char *dag, sqlite3_stmt *stmt)
+{
+	json_t *run = json_object();
+
+	view_set_number(run, "number", sqlite3_column_int64(stmt, 0));
+	view_set_text(run, "state", view_text(stmt, 1));
+	view_set_text(run, "trigger", view_text(stmt, 2));
+	json_object_set_new_nocheck(run, "orphaned",
+				    json_boolean(view_is_orphaned(store, dag, (uint64_t)sqlite3_column_int64(stmt, 0),
+								  view_text(stmt, 1))));
+	view_set_time(run, "created", sqlite3_column_int64(stmt, 3));
+	view_set_time(run, "started", sqlite3_column_int64(stmt, 4));
+	view_set_time(run, "ended", sqlite3_column_int64(stmt, 5));
+	return run;
+}
+
+/* *success_wall_ms_out: when the newest of them that succeeded ended; 0: none did. */
+static int add_latest(struct store *store, int64_t dag, int runs, json_t *object, int64_t *success_wall_ms_out,
+		      struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag_latest);
+	const char *name = json_string_value(json_object_get(object, "dag"));
 	json_t *list = json_object_get(object, "latest");
 	int rc;
 
+	*success_wall_ms_out = 0;
 	sqlite3_bind_int64(stmt, 1, dag);
 	sqlite3_bind_int(stmt, 2, runs < 1 ? 1 : runs > RUNS_MAX ? RUNS_MAX : runs);
 	while ((rc = view_next(store, stmt, err)) == 1) {
-		json_t *run = json_object();
-
-		view_set_number(run, "number", sqlite3_column_int64(stmt, 0));
-		view_set_text(run, "state", view_text(stmt, 1));
-		view_set_text(run, "trigger", view_text(stmt, 2));
-		view_set_time(run, "created", sqlite3_column_int64(stmt, 3));
-		view_set_time(run, "started", sqlite3_column_int64(stmt, 4));
-		view_set_time(run, "ended", sqlite3_column_int64(stmt, 5));
-		json_array_append_new(list, run);
+		json_array_append_new(list, latest_object(store, name, stmt));
+		if (*success_wall_ms_out == 0 && strcmp(view_text(stmt, 1), run_states[RUN_SUCCEEDED].name) == 0)
+			*success_wall_ms_out = sqlite3_column_int64(stmt, 5);
 	}
 	return rc;
 }
 
-/* The only number of a statement's only row; 0 when there is none. */
-static int read_number(struct store *store, enum store_statement which, int64_t dag, int64_t *out, struct err *err)
+/* *wall_ms_out stays as it is where the statement has no row for the DAG. */
+static int read_time(struct store *store, enum store_statement which, int64_t dag, int64_t *wall_ms_out,
+		     struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, which);
 	int rc;
 
-	*out = 0;
 	sqlite3_bind_int64(stmt, 1, dag);
 	rc = view_next(store, stmt, err);
 	if (rc == 1) {
-		*out = sqlite3_column_int64(stmt, 0);
+		*wall_ms_out = sqlite3_column_int64(stmt, 0);
 		sqlite3_reset(stmt);
 	}
 	return rc < 0 ? rc : 0;
 }
 
+/* Mostly one of the latest did succeed, and nothing else is asked. */
 static int add_history(struct store *store, int64_t dag, int runs, json_t *object, struct err *err)
 {
-	int64_t success_wall_ms, late_wall_ms, active;
-	int rc = read_number(store, STMT_web_dag_last_success, dag, &success_wall_ms, err);
+	int64_t success_wall_ms, late_wall_ms = 0;
+	int rc = add_latest(store, dag, runs, object, &success_wall_ms, err);
 
+	if (rc == 0 && success_wall_ms == 0)
+		rc = read_time(store, STMT_web_dag_last_success, dag, &success_wall_ms, err);
 	if (rc == 0)
-		rc = read_number(store, STMT_web_dag_late, dag, &late_wall_ms, err);
-	if (rc == 0)
-		rc = read_number(store, STMT_web_dag_active, dag, &active, err);
+		rc = read_time(store, STMT_web_dag_late, dag, &late_wall_ms, err);
 	if (rc < 0)
 		return rc;
 	view_set_time(object, "last_success", success_wall_ms);
 	view_set_time(object, "late_since", late_wall_ms > success_wall_ms ? late_wall_ms : 0);
-	view_set_number(object, "active", active);
-	return add_latest(store, dag, runs, object, err);
+	return 0;
 }
 
 static void set_paused(json_t *object, sqlite3_stmt *stmt)
@@ -153,51 +184,95 @@ struct row {
 	json_t *object;
 };
 
-/* Two sorted lists become one: what the daemon has, and what the database has. */
-static int read_rows(struct store *store, const struct view_dag_facts *facts, size_t count, json_t *list,
-		     struct row **rows_out, size_t *rows_count_out, struct err *err)
+struct rows {
+	struct row *items;
+	size_t count, room;
+};
+
+static void rows_fini(struct rows *rows)
+{
+	free(rows->items);
+}
+
+/* What a list is made of. */
+struct listing {
+	const struct view_dag_facts *facts;
+	size_t count;
+	int runs;
+	struct moment_of_view moment;
+};
+
+/* Two sorted lists become one: what the files say, and what the database has. */
+static int read_rows(struct store *store, const struct listing *listing, json_t *list, struct rows *rows,
+		     struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_web_dags);
-	struct row *rows = NULL;
-	size_t room = 0, rows_count = 0, at = 0;
+	const struct view_dag_facts *facts = listing->facts;
+	size_t at = 0;
 	int rc;
 
 	while ((rc = view_next(store, stmt, err)) == 1) {
 		const char *name = view_text(stmt, 1);
 		bool known;
+		json_t *object;
 
-		for (; at < count && strcmp(facts[at].name, name) < 0; at++)
-			json_array_append_new(list, dag_object(facts[at].name, &facts[at]));
-		known = at < count && strcmp(facts[at].name, name) == 0;
-		mem_grow(&rows, &room, rows_count, sizeof *rows);
-		rows[rows_count] = (struct row){ sqlite3_column_int64(stmt, 0),
-						 dag_object(name, known ? &facts[at] : NULL) };
-		set_paused(rows[rows_count].object, stmt);
-		json_array_append_new(list, rows[rows_count++].object);
+		for (; at < listing->count && strcmp(facts[at].name, name) < 0; at++)
+			json_array_append_new(list, dag_object(facts[at].name, &facts[at], &listing->moment));
+		known = at < listing->count && strcmp(facts[at].name, name) == 0;
+		object = dag_object(name, known ? &facts[at] : NULL, &listing->moment);
+		set_paused(object, stmt);
+		json_array_append_new(list, object);
+		mem_grow(&rows->items, &rows->room, rows->count, sizeof *rows->items);
+		rows->items[rows->count++] = (struct row){ sqlite3_column_int64(stmt, 0), object };
 		at += known;
 	}
-	for (; at < count; at++)
-		json_array_append_new(list, dag_object(facts[at].name, &facts[at]));
-	*rows_out = rows;
-	*rows_count_out = rows_count;
+	for (; at < listing->count; at++)
+		json_array_append_new(list, dag_object(facts[at].name, &facts[at], &listing->moment));
 	return rc;
 }
 
-int view_dags(struct store *store, const struct view_dag_facts *facts, size_t count, int runs, json_t **out,
-	      struct err *err)
+static int by_id(const void *a, const void *b)
 {
+	int64_t left = ((const struct row *)a)->id, right = ((const struct row *)b)->id;
+
+	return (left > right) - (left < right);
+}
+
+/* Few DAGs have any: one question for all of them. Sorts the rows. */
+static int add_active(struct store *store, struct rows *rows, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_web_dags_active);
+	int rc;
+
+	if (rows->count > 1)
+		qsort(rows->items, rows->count, sizeof *rows->items, by_id);
+	while ((rc = view_next(store, stmt, err)) == 1) {
+		const struct row key = { .id = sqlite3_column_int64(stmt, 0) };
+		struct row *row = rows->count == 0
+					  ? NULL
+					  : bsearch(&key, rows->items, rows->count, sizeof *rows->items, by_id);
+
+		if (row != NULL)
+			view_set_number(row->object, "active", sqlite3_column_int64(stmt, 1));
+	}
+	return rc;
+}
+
+static int read_list(struct store *store, const struct listing *listing, json_t **out, struct err *err)
+{
+	__attribute__((cleanup(rows_fini))) struct rows rows = { 0 };
 	autojson json_t *answer = json_object();
-	autofree struct row *rows = NULL;
 	json_t *list = json_array();
-	size_t rows_count = 0;
 	int rc = view_begin(store, err);
 
 	json_object_set_new(answer, "dags", list);
 	if (rc < 0)
 		return rc;
-	rc = read_rows(store, facts, count, list, &rows, &rows_count, err);
-	for (size_t i = 0; rc == 0 && i < rows_count; i++)
-		rc = add_history(store, rows[i].id, runs, rows[i].object, err);
+	rc = read_rows(store, listing, list, &rows, err);
+	for (size_t i = 0; rc == 0 && i < rows.count; i++)
+		rc = add_history(store, rows.items[i].id, listing->runs, rows.items[i].object, err);
+	if (rc == 0)
+		rc = add_active(store, &rows, err);
 	view_end(store);
 	if (rc == 0)
 		*out = take(answer);
@@ -286,20 +361,6 @@ static int read_last_version(struct store *store, int64_t dag, struct dag **out,
 	return 0;
 }
 
-static int no_such_dag(struct store *store, const char *name, struct err *err)
-{
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct suggest near = suggest_for(name);
-	sqlite3_stmt *stmt = store_statement(store, STMT_view_dag_names);
-
-	while (view_next(store, stmt, err) == 1)
-		suggest_offer(&near, arena_strdup(&arena, view_text(stmt, 0)), NULL);
-	if (suggest_best(&near) != NULL)
-		return err_set(err, ERR_NOT_FOUND, "there is no DAG called %s; did you mean %s?", name,
-			       suggest_best(&near));
-	return err_set(err, ERR_NOT_FOUND, "there is no DAG called %s", name);
-}
-
 /* Its row: the id, 0 when it never ran. */
 static int read_dag_row(struct store *store, const char *name, json_t *object, int64_t *id_out, struct err *err)
 {
@@ -311,17 +372,117 @@ static int read_dag_row(struct store *store, const char *name, json_t *object, i
 	rc = view_next(store, stmt, err);
 	if (rc == 1) {
 		*id_out = sqlite3_column_int64(stmt, 0);
-		if (object != NULL)
-			set_paused(object, stmt);
+		set_paused(object, stmt);
 		sqlite3_reset(stmt);
 	}
 	return rc < 0 ? rc : 0;
 }
 
-int view_dag(struct store *store, const char *name, const struct view_dag_facts *facts, int runs, json_t **out,
-	     struct err *err)
+static int add_active_of(struct store *store, int64_t dag, json_t *object, struct err *err)
 {
-	autojson json_t *object = dag_object(name, facts);
+	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag_active);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, dag);
+	rc = view_next(store, stmt, err);
+	if (rc == 1) {
+		view_set_number(object, "active", sqlite3_column_int64(stmt, 0));
+		sqlite3_reset(stmt);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* --- without a daemon ------------------------------------------------------------------------------------- */
+
+/* What the database remembers of the files; `dags` are to be freed. */
+static int read_facts(struct store *store, struct arena *arena, struct view_dag_facts **facts_out, struct dag ***dags_out,
+		      size_t *count_out, struct err *err)
+{
+	struct store_dag_file *files;
+	int rc = store_load_dag_files(store, arena, &files, count_out, err);
+
+	if (rc < 0)
+		return rc;
+	*facts_out = arena_alloc(arena, (*count_out + 1) * sizeof **facts_out);
+	*dags_out = mem_array(*count_out + 1, sizeof **dags_out);
+	for (size_t i = 0; i < *count_out; i++) {
+		(*dags_out)[i] = NULL;
+		if (files[i].digest[0] != '\0')
+			store_load_dag(store, files[i].name, &(*dags_out)[i], NULL);
+		(*facts_out)[i] = (struct view_dag_facts){
+			.name = files[i].name,
+			.path = files[i].path,
+			.dag = (*dags_out)[i],
+			.problem = files[i].error[0] == '\0' ? NULL : files[i].error,
+		};
+	}
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct view_dag_facts *left = a, *right = b;
+	int order = strcmp(left->name, right->name);
+
+	return order != 0 ? order : strcmp(left->path, right->path);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- */
+
+size_t view_dag_facts_sort(struct view_dag_facts *facts, size_t count)
+{
+	size_t kept = 0;
+
+	if (count > 1)
+		qsort(facts, count, sizeof *facts, by_name);
+	for (size_t i = 0; i < count; i++) {
+		struct view_dag_facts *last = kept == 0 ? NULL : &facts[kept - 1];
+		const char *problem = facts[i].problem;
+
+		if (last == NULL || strcmp(last->name, facts[i].name) != 0) {
+			facts[kept++] = facts[i];
+			continue;
+		}
+		if (last->problem != NULL)
+			problem = last->problem;
+		if (last->dag == NULL)
+			*last = facts[i];
+		last->problem = problem;
+	}
+	return kept;
+}
+
+int view_dags(struct store *store, struct zones *zones, const struct view_dag_facts *facts, size_t count, int runs,
+	      int64_t now_wall_ms, json_t **out, struct err *err)
+{
+	const struct listing listing = { facts, count, runs, { zones, now_wall_ms } };
+
+	return read_list(store, &listing, out, err);
+}
+
+int view_dags_known(struct store *store, struct zones *zones, int runs, int64_t now_wall_ms, json_t **out,
+		    struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct view_dag_facts *facts;
+	struct dag **dags;
+	size_t count;
+	int rc = read_facts(store, &arena, &facts, &dags, &count, err);
+
+	if (rc < 0)
+		return rc;
+	rc = view_dags(store, zones, facts, view_dag_facts_sort(facts, count), runs, now_wall_ms, out, err);
+	for (size_t i = 0; i < count; i++)
+		dag_free(dags[i]);
+	free(dags);
+	return rc;
+}
+
+int view_dag(struct store *store, struct zones *zones, const char *name, const struct view_dag_facts *facts, int runs,
+	     int64_t now_wall_ms, json_t **out, struct err *err)
+{
+	const struct moment_of_view moment = { zones, now_wall_ms };
+	autojson json_t *object = dag_object(name, facts, &moment);
 	autodag struct dag *last = NULL;
 	int64_t id;
 	int rc = view_begin(store, err);
@@ -329,9 +490,11 @@ int view_dag(struct store *store, const char *name, const struct view_dag_facts 
 	if (rc == 0)
 		rc = read_dag_row(store, name, object, &id, err);
 	if (rc == 0 && id == 0 && facts == NULL)
-		rc = no_such_dag(store, name, err);
+		rc = view_find_dag(store, name, err);
 	if (rc == 0 && id != 0)
 		rc = add_history(store, id, runs, object, err);
+	if (rc == 0 && id != 0)
+		rc = add_active_of(store, id, object, err);
 	if (rc == 0 && id != 0 && (facts == NULL || facts->dag == NULL))
 		rc = read_last_version(store, id, &last, err);
 	view_end(store);
@@ -339,122 +502,5 @@ int view_dag(struct store *store, const char *name, const struct view_dag_facts 
 		return rc;
 	add_definition(object, facts != NULL && facts->dag != NULL ? facts->dag : last);
 	*out = take(object);
-	return 0;
-}
-
-/* --- the ledger ------------------------------------------------------------------------------------------- */
-
-/* Of several schedules, by their due times. */
-struct occurrence {
-	int64_t due_wall_ms;
-	json_t *object;
-};
-
-struct occurrences {
-	struct occurrence *items;
-	size_t count, room;
-};
-
-static json_t *occurrence_object(sqlite3_stmt *stmt, const char *dag, const char *cron, const char *zone)
-{
-	json_t *object = json_object();
-
-	view_set_text(object, "cron", cron);
-	view_set_text(object, "timezone", zone);
-	view_set_time(object, "due", sqlite3_column_int64(stmt, 0));
-	view_set_text(object, "nominal", view_text(stmt, 1));
-	view_set_word(object, "mark", view_text(stmt, 2));
-	view_set_text(object, "state", view_text(stmt, 3));
-	view_set_word(object, "reason", view_text(stmt, 4));
-	json_object_set_new(object, "run",
-			    sqlite3_column_type(stmt, 7) == SQLITE_NULL
-				    ? json_null()
-				    : json_sprintf("%s/%" JSON_INTEGER_FORMAT, dag,
-						   (json_int_t)sqlite3_column_int64(stmt, 7)));
-	view_set_time(object, "decided", sqlite3_column_int64(stmt, 5));
-	view_set_text(object, "detail", view_text(stmt, 6));
-	return object;
-}
-
-static int read_occurrences(struct store *store, const struct view_ledger *wanted, int64_t schedule,
-			    const char *cron, const char *zone, struct occurrences *out, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_occurrences);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, schedule);
-	sqlite3_bind_int64(stmt, 2, wanted->before_wall_ms == 0 ? INT64_MAX : wanted->before_wall_ms);
-	sqlite3_bind_int64(stmt, 3, wanted->from_wall_ms);
-	sqlite3_bind_int(stmt, 4, wanted->limit + 1);
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		mem_grow(&out->items, &out->room, out->count, sizeof *out->items);
-		out->items[out->count++] =
-			(struct occurrence){ sqlite3_column_int64(stmt, 0),
-					     occurrence_object(stmt, wanted->dag, cron, zone) };
-	}
-	return rc;
-}
-
-static int newest_first(const void *a, const void *b)
-{
-	int64_t left = ((const struct occurrence *)a)->due_wall_ms, right = ((const struct occurrence *)b)->due_wall_ms;
-
-	return left < right ? 1 : left > right ? -1 : 0;
-}
-
-static int read_schedules(struct store *store, const struct view_ledger *wanted, int64_t dag,
-			  struct occurrences *out, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_schedules);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, dag);
-	while ((rc = view_next(store, stmt, err)) == 1)
-		if (read_occurrences(store, wanted, sqlite3_column_int64(stmt, 0), view_text(stmt, 1),
-				     view_text(stmt, 2), out, err) < 0) {
-			sqlite3_reset(stmt);
-			return err->code;
-		}
-	return rc;
-}
-
-/* Two schedules of a DAG may be due at the same moment: a page never ends between them. */
-static json_t *cut_page(struct occurrences *all, size_t limit, json_t **next_out)
-{
-	json_t *list = json_array();
-	size_t n = 0;
-
-	if (all->count > 1)
-		qsort(all->items, all->count, sizeof *all->items, newest_first);
-	while (n < all->count && (n < limit || all->items[n].due_wall_ms == all->items[n - 1].due_wall_ms))
-		json_array_append(list, all->items[n++].object);
-	*next_out = n < all->count ? json_integer(all->items[n - 1].due_wall_ms) : json_null();
-	for (size_t i = 0; i < all->count; i++)
-		json_decref(all->items[i].object);
-	free(all->items);
-	return list;
-}
-
-int view_ledger(struct store *store, const struct view_ledger *wanted, json_t **out, struct err *err)
-{
-	struct view_ledger bounded = *wanted;
-	struct occurrences all = { 0 };
-	json_t *list, *next;
-	int64_t dag;
-	int rc = view_begin(store, err);
-
-	bounded.limit = wanted->limit < 1 ? 1 : wanted->limit > OCCURRENCES_MAX ? OCCURRENCES_MAX : wanted->limit;
-	if (rc == 0)
-		rc = read_dag_row(store, wanted->dag, NULL, &dag, err);
-	if (rc == 0 && dag != 0)
-		rc = read_schedules(store, &bounded, dag, &all, err);
-	view_end(store);
-	list = cut_page(&all, (size_t)bounded.limit, &next);
-	if (rc < 0) {
-		json_decref(list);
-		json_decref(next);
-		return rc;
-	}
-	*out = json_pack("{s:o, s:o, s:o}", "dag", view_string(wanted->dag), "occurrences", list, "next", next);
 	return 0;
 }

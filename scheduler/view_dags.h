@@ -1,14 +1,15 @@
 /*
- * view_dags.h - DAGs, their due times, and the metrics of a task, as JSON: for the page and the API
+ * view_dags.h - DAGs, and the metrics of a task, as JSON
  *
  * As in view.h: only reads, bounded, found by an index; names of fields are a promise.
  *
  * A DAG in lists:
  *   {"dag":"digits", "description":... or null, "file":"/path" or null, "problem":"its diagnostics" or null,
  *    "in_force":true, "paused":false, "paused_by":null, "paused_since":null,
- *    "schedules":[{"cron":"30 2 * * *", "timezone":"Europe/Berlin" or null, "catchup":"latest", "overlap":"skip"}],
- *    "next_due":... or null, "last_success":... or null, "late_since":... or null, "active":0,
- *    "latest":[{"number":3, "state":"succeeded", "trigger":"schedule", "created":..., "started":..., "ended":...}]}
+ *    "schedules":[{"cron":"30 2 * * *", "timezone":"Europe/Berlin", "catchup":"latest", "overlap":"skip"}],
+ *    "next_due":... or null, "next_start": with its jitter, "last_success":... or null, "late_since":... or null, "active":0,
+ *    "latest":[{"number":3, "state":"succeeded", "trigger":"cron", "orphaned":false, "created":..., "started":...,
+ *      "ended":...}]}
  * "late_since" is when it was late by `expect_by`, and has not succeeded after. "latest" is newest first. One that ran once and has no file any more is in lists as long as its runs are.
  */
 #ifndef SCHEDULER_VIEW_DAGS_H
@@ -20,19 +21,32 @@
 #include "common/err.h"
 #include "dag/dag.h"
 #include "scheduler/store.h"
+#include "scheduler/zones.h"
 
-/* What only the daemon knows of a DAG: its file, and when it is due. */
+/* What the files of the DAG folder say of a DAG. */
 struct view_dag_facts {
 	const char *name;
-	const char *path;	/* NULL: it has no file */
-	const struct dag *dag;	/* in force; NULL: none is */
-	const char *problem;	/* what is wrong with the file; NULL: nothing */
-	int64_t next_due_wall_ms; /* 0: never */
+	const char *path;      /* NULL: it has no file */
+	const struct dag *dag; /* in force; NULL: none is */
+	const char *problem;   /* what is wrong with a file; NULL: nothing */
 };
 
-/* {"dags":[...by name]}. `facts` are sorted by name; `runs`: of each so many of the latest. */
-int view_dags(struct store *store, const struct view_dag_facts *facts, size_t count, int runs, json_t **out,
-	      struct err *err);
+/*
+ * By name. Of two files by one name the one whose DAG is in force stands for it, with what is wrong with the other.
+ * Returns how many are left.
+ */
+size_t view_dag_facts_sort(struct view_dag_facts *facts, size_t count);
+
+/*
+ * {"dags":[...by name]}. `zones`: with the scheduler's own; `facts` as view_dag_facts_sort leaves them; `runs`: of each
+ * so many of the latest.
+ */
+int view_dags(struct store *store, struct zones *zones, const struct view_dag_facts *facts, size_t count, int runs,
+	      int64_t now_wall_ms, json_t **out, struct err *err);
+
+/* The same without a daemon: of the files as the last daemon found them. */
+int view_dags_known(struct store *store, struct zones *zones, int runs, int64_t now_wall_ms, json_t **out,
+		    struct err *err);
 
 /*
  * One DAG as in lists, and
@@ -44,22 +58,8 @@ int view_dags(struct store *store, const struct view_dag_facts *facts, size_t co
  *   "after":[{"dag":"features", "state":"succeeded", "within_ms":null}], "text":"the YAML"
  * of the version in force, else of the one that ran last. `facts` may be NULL. ERR_NOT_FOUND offers a near name.
  */
-int view_dag(struct store *store, const char *name, const struct view_dag_facts *facts, int runs, json_t **out,
-	     struct err *err);
-
-struct view_ledger {
-	const char *dag;
-	int64_t before_wall_ms; /* 0: the newest */
-	int64_t from_wall_ms;	/* not before it; INT64_MIN: any */
-	int limit;
-};
-
-/*
- * {"dag":..., "occurrences":[{"cron":..., "timezone":..., "due":..., "nominal":"2026-10-25 02:30", "mark":null,
- *  "state":"ran|skipped", "reason":null, "run":"digits/3" or null, "decided":..., "detail":""}...newest first],
- *  "next": number or null}
- */
-int view_ledger(struct store *store, const struct view_ledger *wanted, json_t **out, struct err *err);
+int view_dag(struct store *store, struct zones *zones, const char *name, const struct view_dag_facts *facts, int runs,
+	     int64_t now_wall_ms, json_t **out, struct err *err);
 
 /*
  * {"run":..., "task":..., "thinned":false, "metrics":[{"attempt":1, "at":..., "values":{"step":100, "loss":0.31}}]},

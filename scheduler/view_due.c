@@ -7,33 +7,11 @@
 #include "common/calendar.h"
 #include "common/mem.h"
 #include "common/scope.h"
+#include "scheduler/agenda.h"
 #include "scheduler/instant.h"
 #include "scheduler/store_due.h"
 #include "scheduler/view.h"
 #include "scheduler/view_rows.h"
-
-/* A schedule in force, and its next due time that was not told yet. */
-struct coming {
-	char *cron;
-	const struct zone *zone;
-	struct due_schedule schedule;
-	struct due due;
-	bool over;
-};
-
-struct comings {
-	struct coming *items;
-	size_t count, room;
-};
-
-static void comings_fini(struct comings *comings)
-{
-	for (size_t i = 0; i < comings->count; i++)
-		free(comings->items[i].cron);
-	free(comings->items);
-}
-
-#define autocomings __attribute__((cleanup(comings_fini)))
 
 /* --- what is to come ------------------------------------------------------------------------------------ */
 
@@ -42,85 +20,52 @@ static const char *or_null(const char *text)
 	return text[0] == '\0' ? NULL : text;
 }
 
-static json_t *schedule_object(sqlite3_stmt *stmt, const struct zone *zone)
-{
-	json_t *object = json_object();
-
-	view_set_text(object, "cron", view_text(stmt, 0));
-	view_set_text(object, "timezone", zone_name(zone));
-	view_set_text(object, "catchup", view_text(stmt, 2));
-	view_set_text(object, "overlap", view_text(stmt, 3));
-	return object;
-}
-
-static int add_coming(struct comings *comings, const char *dag, sqlite3_stmt *stmt, const struct zone *zone,
-		      int64_t now_ms, struct err *err)
+static int add_coming(struct agenda *coming, struct zones *zones, const char *dag, sqlite3_stmt *stmt,
+		      int64_t after_ms, struct err *err)
 {
 	const struct dag_schedule definition = {
 		.cron = view_text(stmt, 0),
 		.timezone = or_null(view_text(stmt, 1)),
-		.from = or_null(view_text(stmt, 4)),
-		.until = or_null(view_text(stmt, 5)),
-		.jitter_ms = sqlite3_column_int64(stmt, 6),
+		.from = or_null(view_text(stmt, 2)),
+		.until = or_null(view_text(stmt, 3)),
+		.jitter_ms = sqlite3_column_int64(stmt, 4),
 	};
-	struct coming *coming;
-	int rc;
+	const struct zone *zone;
+	int rc = zones_find(zones, definition.timezone, &zone, err);
 
-	mem_grow(&comings->items, &comings->room, comings->count, sizeof *comings->items);
-	coming = &comings->items[comings->count];
-	*coming = (struct coming){ .zone = zone };
-	rc = due_schedule_init(&coming->schedule, dag, &definition, zone, err);
-	if (rc < 0)
-		return rc;
-	coming->over = !due_next(&coming->schedule, now_ms, &coming->due);
-	coming->cron = mem_strdup(definition.cron);
-	comings->count++;
-	return 0;
+	return rc < 0 ? rc : agenda_add(coming, dag, &definition, zone, after_ms, err);
 }
 
-/* The schedules of a DAG, also as JSON. */
+/* The schedules in force of a DAG. */
 static int read_schedules(struct store *store, struct zones *zones, int64_t dag_id, const char *dag,
-			  int64_t now_ms, struct comings *comings, json_t *list, struct err *err)
+			  int64_t after_ms, struct agenda *coming, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_view_schedules);
-	const struct zone *zone;
 	int rc;
 
 	sqlite3_bind_int64(stmt, 1, dag_id);
 	while ((rc = view_next(store, stmt, err)) == 1) {
-		rc = zones_find(zones, view_text(stmt, 1), &zone, err);
-		if (rc == 0)
-			rc = add_coming(comings, dag, stmt, zone, now_ms, err);
+		rc = add_coming(coming, zones, dag, stmt, after_ms, err);
 		if (rc < 0) {
 			sqlite3_reset(stmt);
 			return rc;
 		}
-		json_array_append_new(list, schedule_object(stmt, zone));
 	}
 	return rc;
 }
 
-static struct coming *earliest(const struct comings *comings)
-{
-	struct coming *best = NULL;
-
-	for (size_t i = 0; i < comings->count; i++) {
-		struct coming *coming = &comings->items[i];
-
-		if (!coming->over && (best == NULL || coming->due.at_ms < best->due.at_ms))
-			best = coming;
-	}
-	return best;
-}
-
-static json_t *list_coming(const struct comings *comings, int limit, int64_t now_ms)
+static json_t *list_coming(const struct agenda *coming, const struct view_occurrences *page, int64_t now_ms)
 {
 	json_t *list = json_array();
-	struct coming *coming;
+	struct agenda_line *line;
 
-	for (; limit > 0 && (coming = earliest(comings)) != NULL; limit--) {
-		json_array_append_new(list, view_due_object(&coming->due, coming->cron, coming->zone, now_ms));
-		coming->over = !due_next(&coming->schedule, coming->due.at_ms, &coming->due);
+	if (page->before != 0)
+		return list;
+	for (int n = 0; n < page->limit && (line = agenda_earliest(coming)) != NULL; n++) {
+		if (line->due.at_ms >= page->to_wall_ms)
+			break;
+		json_array_append_new(list, view_due_object(&line->due, line->cron, line->zone, now_ms));
+		agenda_step(line);
 	}
 	return list;
 }
@@ -129,123 +74,6 @@ static void set_paused(json_t *object, const char *by, int64_t since_ms)
 {
 	view_set_word(object, "paused_by", by);
 	view_set_time(object, "paused_since", by[0] == '\0' ? 0 : since_ms);
-}
-
-/* --- the DAGs ------------------------------------------------------------------------------------------- */
-
-static json_t *new_dag(const char *name)
-{
-	json_t *object = json_object();
-
-	view_set_text(object, "dag", name);
-	json_object_set_new(object, "path", json_null());
-	json_object_set_new(object, "error", json_null());
-	json_object_set_new(object, "error_path", json_null());
-	set_paused(object, "", 0);
-	json_object_set_new(object, "schedules", json_array());
-	json_object_set_new(object, "next", json_null());
-	json_object_set_new(object, "last", json_null());
-	json_object_set_new(object, "recent", json_array());
-	return object;
-}
-
-/* Two files may claim one name: the valid one is its path, the other one its error. */
-static int add_files(struct store *store, json_t *by_name, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_view_dag_files);
-	int rc;
-
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		json_t *dag = json_object_get(by_name, view_text(stmt, 0));
-
-		if (dag == NULL) {
-			dag = new_dag(view_text(stmt, 0));
-			json_object_set_new_nocheck(by_name, view_text(stmt, 0), dag);
-		}
-		if (view_text(stmt, 2)[0] == '\0') {
-			view_set_text(dag, "path", view_text(stmt, 1));
-			continue;
-		}
-		view_set_text(dag, "error", view_text(stmt, 2));
-		view_set_text(dag, "error_path", view_text(stmt, 1));
-	}
-	return rc;
-}
-
-static int add_runs(struct store *store, int64_t dag_id, json_t *dag, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_view_last_run);
-	json_t *recent = json_object_get(dag, "recent");
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, dag_id);
-	rc = view_next(store, stmt, err);
-	if (rc <= 0)
-		return rc;
-	json_object_set_new(dag, "last", view_run_object(store, stmt));
-	sqlite3_reset(stmt);
-	stmt = store_statement(store, STMT_view_recent_states);
-	sqlite3_bind_int64(stmt, 1, dag_id);
-	while ((rc = view_next(store, stmt, err)) == 1)
-		json_array_append_new(recent, view_string(view_text(stmt, 0)));
-	return rc;
-}
-
-static int complete_dag(struct store *store, struct zones *zones, int64_t dag_id, json_t *dag, int64_t now_ms,
-			struct err *err)
-{
-	const char *name = json_string_value(json_object_get(dag, "dag"));
-	autocomings struct comings comings = { 0 };
-	const struct coming *next;
-	int rc = read_schedules(store, zones, dag_id, name, now_ms, &comings,
-				json_object_get(dag, "schedules"), err);
-
-	if (rc < 0)
-		return rc;
-	next = earliest(&comings);
-	if (next != NULL)
-		json_object_set_new(dag, "next", view_due_object(&next->due, next->cron, next->zone, now_ms));
-	return add_runs(store, dag_id, dag, err);
-}
-
-static int add_dags(struct store *store, struct zones *zones, json_t *by_name, int64_t now_ms,
-		    struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_view_dags);
-	int rc;
-
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		json_t *dag = new_dag(view_text(stmt, 1));
-
-		json_object_set_new_nocheck(by_name, view_text(stmt, 1), dag);
-		set_paused(dag, view_text(stmt, 2), sqlite3_column_int64(stmt, 3));
-		rc = complete_dag(store, zones, sqlite3_column_int64(stmt, 0), dag, now_ms, err);
-		if (rc < 0) {
-			sqlite3_reset(stmt);
-			return rc;
-		}
-	}
-	return rc;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static json_t *sorted(json_t *by_name)
-{
-	const char **names = mem_array(json_object_size(by_name) + 1, sizeof *names);
-	json_t *list = json_array(), *dag;
-	size_t count = 0;
-	const char *name;
-
-	json_object_foreach(by_name, name, dag) names[count++] = name;
-	qsort(names, count, sizeof *names, compare_names);
-	for (size_t i = 0; i < count; i++)
-		json_array_append(list, json_object_get(by_name, names[i]));
-	free(names);
-	return list;
 }
 
 /* --- the ledger ----------------------------------------------------------------------------------------- */
@@ -295,8 +123,9 @@ static int read_past(struct store *store, const struct view_occurrences *page, i
 	int rc;
 
 	sqlite3_bind_int64(stmt, 1, schedule);
-	sqlite3_bind_int64(stmt, 2, page->before == 0 ? INT64_MAX : page->before);
-	sqlite3_bind_int(stmt, 3, page->limit + 1);
+	sqlite3_bind_int64(stmt, 2, page->before != 0 && page->before < page->to_wall_ms ? page->before : page->to_wall_ms);
+	sqlite3_bind_int64(stmt, 3, page->from_wall_ms);
+	sqlite3_bind_int(stmt, 4, page->limit + 1);
 	while ((rc = view_next(store, stmt, err)) == 1) {
 		mem_grow(&pasts->items, &pasts->room, pasts->count, sizeof *pasts->items);
 		pasts->items[pasts->count++] = (struct past){
@@ -375,18 +204,17 @@ static int read_occurrences(struct store *store, struct zones *zones, const stru
 			    int64_t now_ms, json_t *answer, struct err *err)
 {
 	__attribute__((cleanup(pasts_fini))) struct pasts pasts = { 0 };
-	autocomings struct comings comings = { 0 };
-	autojson json_t *schedules = json_array();
-	int64_t dag_id = 0;
+	autoagenda struct agenda coming = { 0 };
+	int64_t dag_id = 0, after_ms = page->from_wall_ms > now_ms ? page->from_wall_ms - 1 : now_ms;
 	int rc = find_dag(store, page->dag, answer, &dag_id, err);
 
 	if (rc == 0)
-		rc = read_schedules(store, zones, dag_id, page->dag, now_ms, &comings, schedules, err);
+		rc = read_schedules(store, zones, dag_id, page->dag, after_ms, &coming, err);
 	if (rc == 0)
 		rc = read_pasts(store, page, dag_id, &pasts, err);
 	if (rc < 0)
 		return rc;
-	json_object_set_new(answer, "coming", list_coming(&comings, page->limit, now_ms));
+	json_object_set_new(answer, "coming", list_coming(&coming, page, now_ms));
 	set_pasts(answer, &pasts, page->limit);
 	return 0;
 }
@@ -496,6 +324,18 @@ static int plan_dues(struct store *store, const struct backfill *backfill, int64
 
 /* ------------------------------------------------------------------------------------------------------- */
 
+bool view_next_due(struct zones *zones, const struct dag *dag, int64_t now_wall_ms, struct due *out)
+{
+	autoagenda struct agenda agenda = { 0 };
+	const struct agenda_line *next;
+
+	agenda_add_dag(&agenda, dag, zones, now_wall_ms);
+	next = agenda_earliest(&agenda);
+	if (next != NULL)
+		*out = next->due;
+	return next != NULL;
+}
+
 json_t *view_due_object(const struct due *due, const char *cron, const struct zone *zone, int64_t now_wall_ms)
 {
 	const char *mark = due_mark_name(due->mark);
@@ -520,22 +360,6 @@ json_t *view_due_object(const struct due *due, const char *cron, const struct zo
 	return object;
 }
 
-int view_list(struct store *store, struct zones *zones, int64_t now_wall_ms, json_t **out, struct err *err)
-{
-	autojson json_t *by_name = json_object();
-	int rc = view_begin(store, err);
-
-	if (rc < 0)
-		return rc;
-	rc = add_dags(store, zones, by_name, now_wall_ms, err);
-	if (rc == 0)
-		rc = add_files(store, by_name, err);
-	view_end(store);
-	if (rc == 0)
-		*out = json_pack("{s:o}", "dags", sorted(by_name));
-	return rc;
-}
-
 int view_occurrences(struct store *store, struct zones *zones, const struct view_occurrences *page,
 		     int64_t now_wall_ms, json_t **out, struct err *err)
 {
@@ -545,6 +369,8 @@ int view_occurrences(struct store *store, struct zones *zones, const struct view
 
 	if (rc < 0)
 		return rc;
+	if (bounded.to_wall_ms == 0)
+		bounded.to_wall_ms = INT64_MAX;
 	if (bounded.limit < 1 || bounded.limit > VIEW_LIMIT_MAX)
 		bounded.limit = bounded.limit < 1 ? 1 : VIEW_LIMIT_MAX;
 	rc = read_occurrences(store, zones, &bounded, now_wall_ms, answer, err);

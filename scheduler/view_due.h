@@ -1,5 +1,5 @@
 /*
- * view_due.h - schedules as JSON: what is due, what became of what was, and the DAGs there are
+ * view_due.h - schedules as JSON: what is due, what became of what was, and backfills
  *
  * As in view.h: only reads, one moment, bounded, field names are a promise. `zones`: with the scheduler's own.
  *
@@ -20,27 +20,24 @@
 #include "scheduler/store_backfill.h"
 #include "scheduler/zones.h"
 
-json_t *view_due_object(const struct due *due, const char *cron, const struct zone *zone, int64_t now_wall_ms);
+/* When a DAG is due next; false: never, or its zones cannot be read now. */
+bool view_next_due(struct zones *zones, const struct dag *dag, int64_t now_wall_ms, struct due *out);
 
-/*
- * {"dags":[{"dag":"digits", "path":"/dags/digits.yaml" or null, "error":"diagnostics of a broken file" or null,
- *  "error_path":... or null, "paused_by":null, "paused_since":null,
- *  "schedules":[{"cron":..., "timezone":..., "catchup":"latest", "overlap":"skip"}], "next":{as above} or null,
- *  "last":{a run as in lists} or null, "recent":["succeeded", ...newest first, at most 10]}]}, by name.
- */
-int view_list(struct store *store, struct zones *zones, int64_t now_wall_ms, json_t **out, struct err *err);
+json_t *view_due_object(const struct due *due, const char *cron, const struct zone *zone, int64_t now_wall_ms);
 
 struct view_occurrences {
 	const char *dag;
-	int limit;	/* of each list */
-	int64_t before; /* "next" of the page before; 0: the newest */
+	int limit;	      /* of each list */
+	int64_t before;	      /* "next" of the page before; 0: the newest */
+	int64_t from_wall_ms; /* only those due in [from, to); 0: any */
+	int64_t to_wall_ms;
 };
 
 /*
  * {"dag":..., "paused_by":null, "paused_since":null, "coming":[as above, soonest first],
  *  "past":[{"due":..., "nominal":..., "mark":null, "cron":..., "timezone":..., "state":"ran"|"skipped",
  *   "reason":null|"missed"..., "detail":null, "run":"digits/3" or null, "run_state":..., "decided":...}, newest first],
- *  "next": number or null}. ERR_NOT_FOUND.
+ *  "next": number or null}. Pages that follow tell of the past alone. ERR_NOT_FOUND.
  */
 int view_occurrences(struct store *store, struct zones *zones, const struct view_occurrences *page,
 		     int64_t now_wall_ms, json_t **out, struct err *err);

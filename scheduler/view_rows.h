@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -27,6 +28,9 @@ void view_set_text(json_t *object, const char *key, const char *text);
 void view_set_word(json_t *object, const char *key, const char *text); /* null when empty */
 void view_set_number(json_t *object, const char *key, int64_t number);
 void view_set_time(json_t *object, const char *key, int64_t wall_ms); /* null for 0 */
+
+/* A run that goes on, and whose driver is gone. False in a store in memory, as nobody can own a run of it. */
+bool view_is_orphaned(const struct store *store, const char *dag, uint64_t number, const char *state);
 
 /* A run as in lists, of a row of VIEW_RUN (statements_view.def). */
 json_t *view_run_object(const struct store *store, sqlite3_stmt *stmt);

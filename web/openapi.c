@@ -80,7 +80,8 @@ static json_t *parameters_of(const struct route *route)
 
 		if ((route->options & 1u << i) != 0)
 			json_array_append_new(parameters,
-					      json_pack("{s:s, s:s, s:s, s:o}", "name", option->name, "in", "query",
+					      json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", option->name, "in",
+							"query", "required", (route->needed & 1u << i) != 0,
 							"description", option->description, "schema",
 							schema_of(option->type, option->min, max)));
 	}

@@ -244,7 +244,7 @@ static int take_option(struct request *request, enum route_option which, const c
 	if (option->type == TYPE_NUMBER)
 		return take_number(request, which, value, err);
 	if (option->type == TYPE_FLAG)
-		return take_flag(option, value, &request->follow, err);
+		return take_flag(option, value, which == OPTION_AGAIN ? &request->query.again : &request->follow, err);
 	if (option->type == TYPE_NAME && !is_name(value))
 		return wrong_value(option, value, "a name", err);
 	if (option->type == TYPE_RUN && !is_run(value))
@@ -282,6 +282,17 @@ static int take_pair(struct request *request, const char *pair, size_t bytes, st
 		if ((request->route->options & 1u << i) != 0 && strcmp(route_options[i].name, name) == 0)
 			return take_option(request, (enum route_option)i, value, err);
 	return unknown_option(request->route, name, err);
+}
+
+static int check_needed(const struct request *request, struct err *err)
+{
+	unsigned lacking = request->route->needed & ~request->options;
+
+	for (int i = 0; i < OPTIONS; i++)
+		if ((lacking & 1u << i) != 0)
+			return err_set(err, ERR_INVALID, "%s needs the parameter '%s': %s", request->route->path,
+				       route_options[i].name, route_options[i].description);
+	return 0;
 }
 
 static int take_options(struct request *request, const char *text, struct err *err)
@@ -327,7 +338,7 @@ int request_read(struct request *request, const char *method, const char *uri, s
 	rc = take_segments(request, &match, err);
 	if (rc == 0 && uri[path_bytes] == '?')
 		rc = take_options(request, uri + path_bytes + 1, err);
-	return rc;
+	return rc < 0 ? rc : check_needed(request, err);
 }
 
 /* --- the body ------------------------------------------------------------------------------------------- */

@@ -55,6 +55,7 @@ enum route_option {
 	OPTION_OFFSET,
 	OPTION_TAIL,
 	OPTION_FOLLOW,
+	OPTION_AGAIN,
 	OPTIONS
 };
 
@@ -88,6 +89,7 @@ struct route {
 	int what;
 	enum web_role role;
 	unsigned options; /* bits 1 << enum route_option */
+	unsigned needed;  /* those of them that must be given */
 	int limit;	  /* OPTION_LIMIT, when it was not given */
 	const char *name; /* operationId */
 	const char *summary;

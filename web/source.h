@@ -36,6 +36,8 @@ enum web_read {
 	WEB_DAGS,
 	WEB_DAG,
 	WEB_OCCURRENCES,
+	WEB_BACKFILLS,
+	WEB_BACKFILL_PLAN, /* what WEB_BACKFILL would do; from and to are given */
 	WEB_RUNS,
 	WEB_RUN,
 	WEB_RUN_WHY,
@@ -63,6 +65,7 @@ struct web_query {
 	int64_t before;   /* a cursor: what lies before it; 0: the newest */
 	int64_t after;    /* what lies after it; -1: the newest */
 	const char *from, *to; /* times, as they were written: RFC 3339 or a date */
+	bool again;
 	int64_t now_wall_ms;
 };
 

@@ -22,7 +22,7 @@ SCRIPT = [
        WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :runs)
        SELECT :before + 1 + i, dag.id, i / :dags + 1, dag_version.id,
          CASE WHEN i % 50 = 7 THEN 'failed' ELSE 'succeeded' END, CASE WHEN i % 50 = 7 THEN 'exit' ELSE '' END,
-         'schedule', 'stoker', 'daemon', :now - (:runs - i) * 3600000, :now - (:runs - i) * 3600000 + 20,
+         'cron', 'stoker', 'daemon', :now - (:runs - i) * 3600000, :now - (:runs - i) * 3600000 + 20,
          :now - (:runs - i) * 3600000 + 600000, '{"lr":"0.01"}'
        FROM n JOIN dag ON dag.name = printf('dag%03d', i % :dags) JOIN dag_version ON dag_version.dag = dag.id""",
     """INSERT INTO task (run, step, name, state, reason, attempts, started_ms, ended_ms)

@@ -66,5 +66,5 @@ def settings(box, text):
 
 def ready_dag(box, name):
     """Waits until the daemon has the DAG in force."""
-    wait_for(lambda: any(dag["dag"] == name and (dag["path"] or dag["error_path"]) for dag in box.json("list")["dags"]),
+    wait_for(lambda: any(dag["dag"] == name and dag["file"] for dag in box.json("list")["dags"]),
              f"{name} is in force")

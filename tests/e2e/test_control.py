@@ -52,6 +52,10 @@ def fits(schemas, schema, value, where, whole=True):
         return
     for part in schema.get("allOf", []):
         fits(schemas, part, value, where, whole=False)
+    if "anyOf" in schema:
+        parts = [part for part in schema["anyOf"] if (part.get("type") == "null") == (value is None)]
+        fits(schemas, parts[0], value, where, whole)
+        return
     if "enum" in schema:
         check(value in schema["enum"], f"{where} is {value!r}, one of {schema['enum']}")
     if "type" in schema:
@@ -137,7 +141,8 @@ def described(box: Sandbox):
             answer = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json")
             if answer is None or path.endswith("openapi.json"):
                 continue
-            places = [path]
+            needed = [p["name"] for p in methods["get"].get("parameters", []) if p["in"] == "query" and p["required"]]
+            places = [path + ("?from=2026-01-01&to=2026-01-03" if needed else "")]
             for name, choices in values.items():
                 places = [p.replace("{%s}" % name, choice) for p in places for choice in
                           (choices if "{%s}" % name in p else [""])]
@@ -174,8 +179,19 @@ def told(box: Sandbox):
                                     "description": None}, "a parameter")
         equal(detail["text"], DAG, "the YAML")
         has(server.get("/dags/nigth", 404)["detail"], "did you mean night?", "a near name")
-        coming = server.get("/dags/night/occurrences")["coming"]
+        coming = server.get("/dags/night/occurrences?limit=10")["coming"]
         equal((len(coming), coming[0]["timezone"]), (10, "Europe/Berlin"), "what comes")
+        equal([due["nominal"] for due in server.get("/dags/night/occurrences?from=2100-03-27&to=2100-03-29")["coming"]],
+              ["2100-03-27 02:30", "2100-03-28 02:30"], "what comes between two days")
+        equal(server.get("/dags/broken/occurrences"), {"dag": "broken", "paused_by": None, "paused_since": None, "coming": [],
+                                                       "past": [], "next": None}, "of a file that was never good")
+        has(server.get("/dags/night/occurrences?from=yesterday", 400)["detail"], "'from'", "no time")
+        plan = server.get("/dags/night/backfill?from=2026-01-01&to=2026-01-03&limit=2")
+        equal(([due["nominal"] for due in plan["due"]], plan["runs"], plan["more"]),
+              (["2026-01-01 02:30", "2026-01-02 02:30"], 2, True), "what a backfill would do")
+        has(server.get("/dags/night/backfill?from=2026-01-01", 400)["detail"], "needs the parameter 'to'", "no end")
+        has(server.get("/dags/nigth/backfill?from=2026-01-01&to=2026-01-02", 404)["detail"], "did you mean night?", "no DAG")
+        equal(server.get("/backfills?dag=night"), {"backfills": []}, "backfills")
         page = server.get("/runs?limit=2")
         equal([run["run"] for run in page["runs"]], ["night/3", "night/2"], "the first page")
         equal([run["run"] for run in server.get(f"/runs?limit=2&before={page['next']}")["runs"]], ["night/1"], "the second")
@@ -262,7 +278,15 @@ def changes(box: Sandbox):
         equal(server.get("/workers")["workers"][0]["state"], "draining", "the worker")
         change("/workers/{worker}/undrain", worker="local")
         change("/workers/{worker}/drain", worker="nothing", status=404)
-        change("/dags/{dag}/backfill", {"from": "2026-01-01", "to": "2026-01-02"}, dag="night")
+        made = change("/dags/{dag}/backfill", {"from": "2026-01-01", "to": "2026-01-02"}, dag="night")["backfill"]
+        wait_for(lambda: server.get("/backfills")["backfills"][0]["runs"] == {"succeeded": 2}, "the runs of the backfill")
+        told = server.get("/backfills?dag=night")
+        fits(schemas, schemas["Backfills"], told, "backfills")
+        equal((told["backfills"][0]["backfill"], told["backfills"][0]["made"]), (made, 2), "the backfill")
+        plan = server.get("/dags/night/backfill?from=2026-01-01&to=2026-01-03")
+        fits(schemas, schemas["BackfillPlan"], plan, "the plan of another")
+        equal([(due["does"], due["run"]) for due in plan["due"]],
+              [("leave out", "night/1"), ("leave out", "night/2"), ("run", None)], "what another would do")
         change("/dags/{dag}/backfill", {"from": "2026-01-01", "to": "2026-01-02", "dry_run": True}, 400, dag="night")
         change("/reload")
         events = server.get("/events?limit=1000")["events"]

@@ -90,7 +90,7 @@ def folder(box: Sandbox):
     equal(box.stoker("trigger", "hello", "--wait", code=0).out, "hello/2\n", "also after a new start")
     box.file("hello.yaml", HELLO.replace("echo hi", "echo ho"))
     wait_for(lambda: len(again.said("dag.loaded")) > 0, "the good version is seen")
-    wait_for(lambda: not [dag for dag in box.json("list")["dags"] if dag.get("error")], "list has no error")
+    wait_for(lambda: not [dag for dag in box.json("list")["dags"] if dag["problem"]], "list tells of no problem")
     equal(box.stoker("trigger", "hello", "--wait", code=0).out, "hello/3\n", "and runs")
     equal(box.log("hello/3", "a"), b"ho\n", "what that printed")
     os.remove(os.path.join(box.dags, "hello.yaml"))

@@ -36,7 +36,7 @@ def listed(box: Sandbox):
     equal(lines[0].split(), ["DAG", "LAST", "STATE", "WHEN", "NEXT", "SCHEDULE"], "the headings")
     equal(lines[1].split()[:3], ["nightly", "nightly/1", "succeeded"], "its row")
     dag = box.json("list")["dags"][0]
-    equal((dag["last"]["run"], dag["recent"], dag["error"]), ("nightly/1", ["succeeded"], None), "as JSON")
+    equal(([(run["number"], run["state"]) for run in dag["latest"]], dag["problem"]), ([(1, "succeeded")], None), "as JSON")
     by_name = box.json("next", "nightly", "-n", 3, "--from", "2026-03-28")["due"]
     equal([one["nominal"] for one in by_name], [f"2026-03-{day} 02:30" for day in (28, 29, 30)], "by its name")
     by_file = box.json("next", "n.yaml", "-n", 3, "--from", "2026-03-28")["due"]

@@ -8,6 +8,7 @@
 #include "common/rng.h"
 #include "scheduler/store_backfill.h"
 #include "scheduler/view.h"
+#include "scheduler/view_dags.h"
 #include "scheduler/view_due.h"
 #include "tests/unit/nights_fixture.h"
 
@@ -430,8 +431,9 @@ static void the_ledger_is_read_page_by_page(void **state)
 		assert_int_equal(view_occurrences(nights.store, nights.zones, &page, nights.now_ms, &answer, NULL), 0);
 		past = json_object_get(answer, "past");
 		coming = json_object_get(answer, "coming");
-		assert_int_equal(json_array_size(coming), 3);
-		assert_json(json_object_get(json_array_get(coming, 0), "nominal"), "s", "2026-03-02 06:00");
+		assert_int_equal(json_array_size(coming), page.before == 0 ? 3 : 0);
+		if (page.before == 0)
+			assert_json(json_object_get(json_array_get(coming, 0), "nominal"), "s", "2026-03-02 06:00");
 		if (seen == 0)
 			assert_json(json_array_get(past, 0),
 				    "{s:s, s:s, s:n, s:s, s:s, s:s, s:n, s:n, s:s, s:s, s:s}", "due",
@@ -445,6 +447,28 @@ static void the_ledger_is_read_page_by_page(void **state)
 	nights_close(&nights);
 }
 
+/* Both the past and what comes lie within the bounds. */
+static void the_ledger_is_read_between_two_instants(void **state)
+{
+	const struct view_occurrences page = { .dag = "n",
+					       .limit = 100,
+					       .from_wall_ms = ms("2026-03-02T02:00:00Z"),
+					       .to_wall_ms = ms("2026-03-05T02:00:00Z") };
+	autojson json_t *answer = NULL;
+	struct nights nights;
+
+	(void)state;
+	nights_open(&nights, "2026-03-01T01:00:00Z");
+	nights_load(&nights, nightly);
+	nights_pass(&nights, ms("2026-03-03T12:00:00Z"));
+	assert_int_equal(view_occurrences(nights.store, nights.zones, &page, nights.now_ms, &answer, NULL), 0);
+	assert_int_equal(json_array_size(json_object_get(answer, "past")), 2);
+	assert_int_equal(json_array_size(json_object_get(answer, "coming")), 1);
+	assert_json(json_object_get(json_array_get(json_object_get(answer, "coming"), 0), "due"), "s",
+		    "2026-03-04T02:00:00.000Z");
+	nights_close(&nights);
+}
+
 static const json_t *listed(const json_t *answer, size_t i, const char *name)
 {
 	const json_t *dag = json_array_get(json_object_get(answer, "dags"), i);
@@ -453,9 +477,9 @@ static const json_t *listed(const json_t *answer, size_t i, const char *name)
 	return dag;
 }
 
-static void put_file(struct nights *nights, const char *path, const char *name, const char *error)
+static void put_file(struct nights *nights, const char *path, const char *name, const char *digest, const char *error)
 {
-	const struct store_dag_file file = { path, name, "00", error, nights->now_ms };
+	const struct store_dag_file file = { path, name, digest, error, nights->now_ms };
 
 	assert_int_equal(store_put_dag_file(nights->store, &file, NULL), 0);
 }
@@ -471,29 +495,33 @@ static void dags_are_listed_with_what_is_wrong(void **state)
 	nights_load(&nights, nightly);
 	nights_load(&nights, "name: hand\nsteps: {b: {run: x}}\n");
 	nights_pass(&nights, ms("2026-03-02T05:00:00Z"));
-	put_file(&nights, "/d/n.yaml", "n", "");
-	put_file(&nights, "/d/n-copy.yaml", "n", "n is /d/n.yaml already");
-	put_file(&nights, "/d/broken.yaml", "broken", "line 3");
-	put_file(&nights, "/d/gone.yaml", "gone", "");
+	put_file(&nights, "/d/n.yaml", "n", "00", "");
+	put_file(&nights, "/d/n-copy.yaml", "n-copy", "", "n is /d/n.yaml already");
+	put_file(&nights, "/d/broken.yaml", "broken", "", "line 3");
+	put_file(&nights, "/d/gone.yaml", "gone", "00", "");
 	assert_int_equal(store_drop_dag_file(nights.store, "/d/gone.yaml", NULL), 0);
 	store_pause(nights.store, "hand", "ada", "", nights.now_ms, NULL, NULL);
-	assert_int_equal(view_list(nights.store, nights.zones, nights.now_ms, &answer, NULL), 0);
-	assert_int_equal(json_array_size(json_object_get(answer, "dags")), 3);
+	assert_int_equal(view_dags_known(nights.store, nights.zones, 10, nights.now_ms, &answer, NULL), 0);
+	assert_int_equal(json_array_size(json_object_get(answer, "dags")), 4);
 	dag = listed(answer, 0, "broken");
-	assert_json(json_object_get(dag, "error"), "s", "line 3");
-	assert_json(json_object_get(dag, "error_path"), "s", "/d/broken.yaml");
+	assert_json(json_object_get(dag, "problem"), "s", "line 3");
+	assert_json(json_object_get(dag, "file"), "s", "/d/broken.yaml");
+	assert_json(json_object_get(dag, "in_force"), "b", 0);
 	dag = listed(answer, 1, "hand");
 	assert_json(json_object_get(dag, "paused_by"), "s", "ada");
-	assert_json(json_object_get(dag, "next"), "n");
+	assert_json(json_object_get(dag, "next_due"), "n");
 	dag = listed(answer, 2, "n");
-	assert_json(json_object_get(dag, "path"), "s", "/d/n.yaml");
-	assert_json(json_object_get(dag, "error"), "s", "n is /d/n.yaml already");
-	assert_json(json_object_get(json_object_get(dag, "last"), "run"), "s", "n/1");
-	assert_json(json_object_get(json_object_get(dag, "last"), "trigger"), "s", "cron");
-	assert_json(json_object_get(dag, "recent"), "[s]", "queued");
-	assert_json(json_object_get(json_object_get(dag, "next"), "due"), "s", "2026-03-03T02:00:00.000Z");
+	assert_json(json_object_get(dag, "file"), "s", "/d/n.yaml");
+	assert_json(json_object_get(dag, "in_force"), "b", 1);
+	assert_json(json_object_get(dag, "active"), "i", 1);
+	assert_json(json_array_get(json_object_get(dag, "latest"), 0), "{s:i, s:s, s:s, s:b, s:s, s:n, s:n}", "number", 1,
+		    "state", "queued", "trigger", "cron", "orphaned", 0, "created", "2026-03-02T02:00:00.000Z",
+		    "started", "ended");
+	assert_json(json_object_get(dag, "next_due"), "s", "2026-03-03T02:00:00.000Z");
 	assert_json(json_object_get(dag, "schedules"), "[{s:s, s:s, s:s, s:s}]", "cron", "0 2 * * *", "timezone",
 		    "UTC", "catchup", "latest", "overlap", "skip");
+	dag = listed(answer, 3, "n-copy");
+	assert_json(json_object_get(dag, "problem"), "s", "n is /d/n.yaml already");
 	nights_close(&nights);
 }
 
@@ -506,11 +534,11 @@ static void the_files_of_the_folder_are_remembered(void **state)
 
 	(void)state;
 	nights_open(&nights, "2026-03-01T12:00:00Z");
-	put_file(&nights, "/d/b.yaml", "b", "");
-	put_file(&nights, "/d/a.yaml", "a", "bad");
+	put_file(&nights, "/d/b.yaml", "b", "00", "");
+	put_file(&nights, "/d/a.yaml", "a", "00", "bad");
 	nights.now_ms += 1000;
-	put_file(&nights, "/d/a.yaml", "a", "bad"); /* as it was */
-	put_file(&nights, "/d/b.yaml", "b", "bad, too");
+	put_file(&nights, "/d/a.yaml", "a", "00", "bad"); /* as it was */
+	put_file(&nights, "/d/b.yaml", "b", "00", "bad, too");
 	assert_int_equal(store_load_dag_files(nights.store, &arena, &files, &count, NULL), 0);
 	assert_int_equal(count, 2);
 	assert_string_equal(files[0].path, "/d/a.yaml");
@@ -537,7 +565,7 @@ static void a_long_past_costs_the_list_nothing(void **state)
 			     " INSERT INTO run (dag, number, dag_version, state, trigger, actor, origin, created_ms)"
 			     " SELECT dag.id, n, 1, 'succeeded', 'cron', 'stoker', '', n FROM i JOIN dag");
 	before_ms = clock_mono_ms();
-	assert_int_equal(view_list(nights.store, nights.zones, nights.now_ms, &answer, NULL), 0);
+	assert_int_equal(view_dags_known(nights.store, nights.zones, 10, nights.now_ms, &answer, NULL), 0);
 	assert_true(clock_mono_ms() - before_ms < 2000); /* some 5 ms; a scan of it all is far from that */
 	assert_int_equal(json_array_size(json_object_get(answer, "dags")), 200);
 	nights_close(&nights);
@@ -549,7 +577,7 @@ static void what_is_asked_often_is_found_by_an_index(void **state)
 	static const enum store_statement often[] = {
 		STMT_find_occurrence,	 STMT_first_open_run,	   STMT_count_queued_runs,  STMT_cancel_open_runs,
 		STMT_count_backfill_runs, STMT_cancel_backfill_runs, STMT_find_due_run,	    STMT_make_up_occurrence,
-		STMT_view_last_run,	 STMT_view_recent_states,  STMT_view_occurrences,   STMT_view_backfill_runs,
+		STMT_view_schedules,	 STMT_view_all_schedules,  STMT_view_occurrences,   STMT_view_backfill_runs,
 		STMT_load_dag,
 	};
 	static const char *const walks[] = { "SCAN run", "SCAN occurrence", "SCAN request", "SCAN dag_version" };
@@ -588,6 +616,7 @@ int main(void)
 		cmocka_unit_test(a_preview_tells_what_would_run),
 		cmocka_unit_test(backfills_are_listed_with_their_runs),
 		cmocka_unit_test(the_ledger_is_read_page_by_page),
+		cmocka_unit_test(the_ledger_is_read_between_two_instants),
 		cmocka_unit_test(dags_are_listed_with_what_is_wrong),
 		cmocka_unit_test(the_files_of_the_folder_are_remembered),
 		cmocka_unit_test(a_long_past_costs_the_list_nothing),

@@ -21,12 +21,14 @@ static const char yaml[] = "name: night\n"
 			   "  train: {run: x}\n";
 
 static struct store *store;
+static struct zones *zones;
 static json_t *answer;
 static struct err err;
 
 static int set_up(void **state)
 {
 	(void)state;
+	zones = zones_new("Asia/Kathmandu");
 	return store_open_memory(&store, &err);
 }
 
@@ -37,6 +39,7 @@ static int tear_down(void **state)
 	answer = NULL;
 	store_close(store);
 	store = NULL;
+	zones_free(zones);
 	return 0;
 }
 
@@ -73,8 +76,7 @@ static void dags_of_files_and_of_runs_are_one_list_by_name(void **state)
 {
 	autodag struct dag *dag = fixture_dag(yaml);
 	const struct view_dag_facts facts[] = { { .name = "a", .path = "/d/a.yaml", .problem = "a.yaml:1:1: error" },
-						{ .name = "night", .path = "/d/night.yaml", .dag = dag,
-						  .next_due_wall_ms = FIXTURE_NOW_MS },
+						{ .name = "night", .path = "/d/night.yaml", .dag = dag },
 						{ .name = "z", .path = "/d/z.yaml", .dag = dag } };
 	static const char *const names[] = { "a", "b", "night", "z" };
 	json_t *list;
@@ -85,7 +87,7 @@ static void dags_of_files_and_of_runs_are_one_list_by_name(void **state)
 	sql("INSERT INTO dag (name, last_number) VALUES ('b', 0)");
 	sql("UPDATE run SET state = 'succeeded', ended_ms = number * 1000 WHERE number < 4");
 	sql("UPDATE dag SET paused_by = 'ada', paused_ms = 5000 WHERE name = 'night'");
-	assert_int_equal(view_dags(store, facts, 3, 3, &answer, &err), 0);
+	assert_int_equal(view_dags(store, zones, facts, 3, 3, FIXTURE_NOW_MS, &answer, &err), 0);
 	list = json_object_get(answer, "dags");
 	assert_int_equal(json_array_size(list), 4);
 	for (size_t i = 0; i < 4; i++)
@@ -96,49 +98,61 @@ static void dags_of_files_and_of_runs_are_one_list_by_name(void **state)
 	assert_int_equal(json_array_size(json_object_get(list, "latest")), 3);
 	assert_string_equal(text_of(list, "last_success"), "1970-01-01T00:00:03.000Z");
 	assert_string_equal(text_of(list, "paused_by"), "ada");
-	assert_string_equal(text_of(list, "next_due"), "2027-01-15T12:00:00.000Z");
+}
+
+static void a_dag_is_due_by_the_clock_of_the_scheduler(void **state)
+{
+	autodag struct dag *dag = fixture_dag(yaml);
+	const struct view_dag_facts facts = { .name = "night", .path = "/d/night.yaml", .dag = dag };
+	const json_t *schedule;
+
+	(void)state;
+	assert_int_equal(view_dag(store, zones, "night", &facts, 3, FIXTURE_NOW_MS, &answer, &err), 0);
+	assert_string_equal(text_of(answer, "next_due"), "2027-01-15T20:45:00.000Z");
+	schedule = json_array_get(json_object_get(answer, "schedules"), 0);
+	assert_string_equal(text_of(schedule, "timezone"), "Asia/Kathmandu");
+}
+
+static void the_last_success_is_found_however_many_failed_since(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 9; i++)
+		new_run();
+	sql("UPDATE run SET state = 'failed', ended_ms = number * 1000");
+	sql("UPDATE run SET state = 'succeeded' WHERE number IN (2, 3)");
+	assert_int_equal(view_dags(store, zones, NULL, 0, 3, FIXTURE_NOW_MS, &answer, &err), 0);
+	assert_string_equal(text_of(json_array_get(json_object_get(answer, "dags"), 0), "last_success"),
+			    "1970-01-01T00:00:03.000Z");
+}
+
+static void of_two_files_by_one_name_the_good_one_counts_with_what_is_wrong_with_the_other(void **state)
+{
+	autodag struct dag *dag = fixture_dag(yaml);
+
+	(void)state;
+	for (int turned = 0; turned < 2; turned++) {
+		struct view_dag_facts good = { .name = "n", .path = turned ? "/d/1" : "/d/2", .dag = dag },
+				      bad = { .name = "n", .path = turned ? "/d/2" : "/d/1", .problem = "bad" };
+		struct view_dag_facts facts[] = { { .name = "o", .path = "/d/o" }, good, bad };
+
+		assert_int_equal(view_dag_facts_sort(facts, 3), 2);
+		assert_string_equal(facts[0].path, good.path);
+		assert_string_equal(facts[0].problem, "bad");
+		assert_ptr_equal(facts[0].dag, dag);
+		assert_string_equal(facts[1].name, "o");
+	}
 }
 
 static void a_dag_without_a_file_is_as_it_ran_last(void **state)
 {
 	(void)state;
 	new_run();
-	assert_int_equal(view_dag(store, "night", NULL, 5, &answer, &err), 0);
+	assert_int_equal(view_dag(store, zones, "night", NULL, 5, FIXTURE_NOW_MS, &answer, &err), 0);
 	assert_true(json_is_false(json_object_get(answer, "in_force")));
 	assert_string_equal(text_of(answer, "text"), yaml);
 	assert_int_equal(json_array_size(json_object_get(answer, "steps")), 1);
-	assert_int_equal(view_dag(store, "nigth", NULL, 5, &answer, &err), ERR_NOT_FOUND);
-	assert_string_equal(err.text, "there is no DAG called nigth; did you mean night?");
-}
-
-/* --- the ledger ------------------------------------------------------------------------------------------- */
-
-static void pages_of_the_ledger_follow_each_other_and_never_part_one_moment(void **state)
-{
-	int64_t before = 0;
-	size_t seen = 0, pages = 0;
-
-	(void)state;
-	new_run();
-	sql("INSERT INTO schedule (id, dag, cron, timezone, since_ms, settled_ms, version, zone, catchup, overlap)"
-	    " VALUES (1, 1, '0 * * * *', 'UTC', 0, 0, 1, 'UTC', 'none', 'skip'),"
-	    " (2, 1, '0 */2 * * *', 'UTC', 0, 0, 1, 'UTC', 'none', 'skip')");
-	sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)"
-	    " INSERT INTO occurrence (schedule, due_ms, nominal, state, decided_ms) SELECT 1, i * 1000, 'x', 'ran', 1 FROM n"
-	    " UNION ALL SELECT 2, i * 2000, 'x', 'skipped', 1 FROM n WHERE i <= 25");
-	do {
-		const struct view_ledger wanted = {
-			.dag = "night", .limit = 7, .before_wall_ms = before, .from_wall_ms = INT64_MIN
-		};
-
-		json_decref(answer);
-		assert_int_equal(view_ledger(store, &wanted, &answer, &err), 0);
-		seen += json_array_size(json_object_get(answer, "occurrences"));
-		before = json_integer_value(json_object_get(answer, "next"));
-		pages++;
-	} while (before != 0 && pages < 100);
-	assert_int_equal(seen, 75);
-	assert_int_equal(pages, 10);
+	assert_int_equal(view_dag(store, zones, "nigth", NULL, 5, FIXTURE_NOW_MS, &answer, &err), ERR_NOT_FOUND);
+	assert_string_equal(err.text, "no DAG called nigth is known here; did you mean night?");
 }
 
 /* --- metrics ---------------------------------------------------------------------------------------------- */
@@ -228,7 +242,7 @@ static void nothing_walks_through_what_grows(void **state)
 {
 	static const enum store_statement statements[] = {
 		STMT_web_dag,		STMT_web_dag_latest,	STMT_web_dag_last_success, STMT_web_dag_active,
-		STMT_web_dag_text,	STMT_web_occurrences,	STMT_web_task,		   STMT_web_task_attempts,
+		STMT_web_dag_text,	STMT_web_dags_active,	STMT_web_task,		   STMT_web_task_attempts,
 		STMT_web_task_outputs,	STMT_web_metric_attempts, STMT_web_metric_count,   STMT_web_metric_last,
 		STMT_web_metrics,	STMT_web_queue_oldest,	STMT_web_running_count,	   STMT_web_running_tasks,
 		STMT_web_live_attempts, STMT_web_checkpoint_ages, STMT_web_successes,	   STMT_web_events_since,
@@ -262,8 +276,10 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(dags_of_files_and_of_runs_are_one_list_by_name),
+		TEST(a_dag_is_due_by_the_clock_of_the_scheduler),
+		TEST(the_last_success_is_found_however_many_failed_since),
+		TEST(of_two_files_by_one_name_the_good_one_counts_with_what_is_wrong_with_the_other),
 		TEST(a_dag_without_a_file_is_as_it_ran_last),
-		TEST(pages_of_the_ledger_follow_each_other_and_never_part_one_moment),
 		TEST(a_curve_of_many_lines_is_thinned_to_points_that_lie_evenly),
 		TEST(a_task_is_told_with_its_run),
 		TEST(a_token_is_good_until_it_expires_or_is_revoked),

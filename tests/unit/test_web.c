@@ -141,6 +141,11 @@ static void parameters_are_those_of_the_route_and_of_their_type(void **state)
 	assert_int_equal(read_get("/api/v1/events"), 0);
 	assert_int_equal(request.query.after, -1);
 	assert_int_equal(read_get("/api/v1/runs/d/1/tasks/t/attempts/0/log?tail=9&offset=1"), ERR_INVALID);
+	assert_int_equal(read_get("/api/v1/dags/d/backfill?from=2026-01-01&to=2026-01-02&again=true"), 0);
+	assert_true(request.query.again);
+	assert_int_equal(read_get("/api/v1/dags/d/backfill?from=2026-01-01"), ERR_INVALID);
+	assert_string_equal(err.text, "/api/v1/dags/{dag}/backfill needs the parameter 'to': up to this time: RFC 3339, or a"
+				      " date");
 }
 
 /* --- bodies ----------------------------------------------------------------------------------------------- */
