@@ -135,23 +135,51 @@ void answer_bytes(struct exchange *exchange, unsigned status, const char *type, 
 /* --- text ------------------------------------------------------------------------------------------------- */
 
 /* zlib fails only without memory, or when it is called wrongly. */
-static void *compress_bytes(const void *bytes, size_t n, int level, size_t *compressed_bytes_out)
+static void start_compressor(z_stream *stream, int level)
 {
-	z_stream stream = { 0 };
-	uLong room;
-	uint8_t *out;
-	int rc = deflateInit2(&stream, level, Z_DEFLATED, MAX_WBITS + GZIP, 8, Z_DEFAULT_STRATEGY);
+	int rc = deflateInit2(stream, level, Z_DEFLATED, MAX_WBITS + GZIP, 8, Z_DEFAULT_STRATEGY);
 
 	assert(rc == Z_OK);
-	room = deflateBound(&stream, (uLong)n);
-	out = mem_alloc(room);
-	stream.next_in = (Bytef *)(uintptr_t)bytes;
-	stream.avail_in = (uInt)n;
-	stream.next_out = out;
-	stream.avail_out = (uInt)room;
-	rc = deflate(&stream, Z_FINISH);
+}
+
+static void *compress_bytes(z_stream *stream, const void *bytes, size_t n, size_t *compressed_bytes_out)
+{
+	uLong room = deflateBound(stream, (uLong)n);
+	uint8_t *out = mem_alloc(room);
+	int rc;
+
+	stream->next_in = (Bytef *)(uintptr_t)bytes;
+	stream->avail_in = (uInt)n;
+	stream->next_out = out;
+	stream->avail_out = (uInt)room;
+	rc = deflate(stream, Z_FINISH);
 	assert(rc == Z_STREAM_END);
-	*compressed_bytes_out = room - stream.avail_out;
+	*compressed_bytes_out = room - stream->avail_out;
+	return out;
+}
+
+/* Quickly. It needs 256 KiB, which are not to be asked for and cleared for each answer: they are kept. */
+static void *compress_answer(const void *bytes, size_t n, size_t *compressed_bytes_out)
+{
+	static z_stream stream;
+	static bool ready;
+
+	if (ready)
+		deflateReset(&stream);
+	else
+		start_compressor(&stream, 1);
+	ready = true;
+	return compress_bytes(&stream, bytes, n, compressed_bytes_out);
+}
+
+/* Well, as it is done once. */
+static void *compress_asset(const void *bytes, size_t n, size_t *compressed_bytes_out)
+{
+	z_stream stream = { 0 };
+	void *out;
+
+	start_compressor(&stream, 9);
+	out = compress_bytes(&stream, bytes, n, compressed_bytes_out);
 	deflateEnd(&stream);
 	return out;
 }
@@ -183,7 +211,7 @@ void answer_text(struct exchange *exchange, unsigned status, char *text, size_t 
 	}
 	if (compressed) {
 		size_t compressed_bytes;
-		char *smaller = compress_bytes(text, bytes, 1, &compressed_bytes);
+		char *smaller = compress_answer(text, bytes, &compressed_bytes);
 
 		free(text);
 		text = smaller;
@@ -233,7 +261,7 @@ void answer_kept(struct exchange *exchange, struct answer_kept *kept, const char
 	if (kept->etag[0] == '\0')
 		tag_of(bytes, n, kept->etag);
 	if (compressed && kept->compressed == NULL)
-		kept->compressed = compress_bytes(bytes, n, 9, &kept->compressed_bytes);
+		kept->compressed = compress_asset(bytes, n, &kept->compressed_bytes);
 	answer_bytes(exchange, 200, type, compressed ? kept->compressed : bytes,
 		     compressed ? kept->compressed_bytes : n, kept->etag, cache);
 	if (compressed && exchange->status == 200)

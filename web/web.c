@@ -213,12 +213,24 @@ static enum MHD_Result send_answer(struct exchange *exchange)
 	return queued;
 }
 
+/*
+ * A client that is still sending its body may never see what it is told: closing before all has come resets the
+ * connection. So a body that is not too large is read to its end before it is refused, unless the client waits for a word.
+ */
+static bool is_worth_reading(const struct exchange *exchange)
+{
+	const char *length = exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return length != NULL && strtoull(length, NULL, 10) <= DISCARDED_BYTES_MAX &&
+	       exchange_header(exchange, MHD_HTTP_HEADER_EXPECT) == NULL;
+}
+
 static enum MHD_Result keep_body(struct exchange *exchange, const char *bytes, size_t *n)
 {
 	exchange->body_bytes += *n;
 	if (exchange->body_bytes > DISCARDED_BYTES_MAX)
 		return MHD_NO; /* it was told, or will never listen */
-	if (exchange->body_bytes <= WEB_BODY_BYTES_MAX)
+	if (exchange->answer == NULL && exchange->body_bytes <= WEB_BODY_BYTES_MAX)
 		buf_append(&exchange->body, bytes, *n);
 	*n = 0;
 	return MHD_YES;
@@ -239,11 +251,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 		api_begin(exchange, method);
 		if (exchange->state == EXCHANGE_ASKING)
 			return MHD_YES;
-		return exchange->answer != NULL ? send_answer(exchange) : MHD_YES;
+		return exchange->answer != NULL && !is_worth_reading(exchange) ? send_answer(exchange) : MHD_YES;
 	}
 	if (*upload_bytes > 0)
 		return keep_body(exchange, upload, upload_bytes);
-	if (exchange->state == EXCHANGE_READING) {
+	if (exchange->state == EXCHANGE_READING && exchange->answer == NULL) {
 		exchange->connection->deadline_mono_ms = 0;
 		api_finish(exchange);
 	}

@@ -44,6 +44,7 @@ agent_files = executor/agent/main.c $(libagent_a_SOURCES) \
 	executor/protocol.c executor/protocol.h \
 	common/arena.c common/arena.h \
 	common/buf.c common/buf.h \
+	common/calendar.c common/calendar.h \
 	common/clock.c common/clock.h \
 	common/digest.c common/digest.h \
 	common/err.c common/err.h \

@@ -208,6 +208,10 @@ static void clock_writes_rfc3339(void **state)
 	assert_string_equal(clock_rfc3339(0, text), "1970-01-01T00:00:00.000Z");
 	assert_string_equal(clock_rfc3339(1774746000125, text), "2026-03-29T01:00:00.125Z");
 	assert_string_equal(clock_rfc3339(-1, text), "1969-12-31T23:59:59.999Z");
+	assert_string_equal(clock_rfc3339(951782400000 - 1, text), "2000-02-28T23:59:59.999Z");
+	assert_string_equal(clock_rfc3339(253402300799999, text), "9999-12-31T23:59:59.999Z");
+	assert_string_equal(clock_rfc3339(253402300800000, text), "253402300800000");
+	assert_string_equal(clock_rfc3339(INT64_MIN, text), "-9223372036854775808");
 }
 
 static void clock_writes_spans_for_people(void **state)
