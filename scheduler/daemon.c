@@ -671,6 +671,7 @@ static void start_parts(struct daemon *daemon)
 
 static void free_parts(struct daemon *daemon)
 {
+	herald_fini(&daemon->herald);
 	control_free(daemon->control);
 	outbox_free(daemon->outbox);
 	janitor_free(daemon->janitor);

@@ -3,9 +3,10 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/mem.h"
 #include "scheduler/view_rows.h"
 
 enum { NAME_BYTES = 160 };
@@ -37,15 +38,6 @@ static void tell_run(struct herald *herald, const struct run_row *row)
 	web_publish(herald->web, "run.changed", event);
 }
 
-/* From the decision to start it to its first instruction. */
-static void count_start(struct herald *herald, const struct run *run, const struct task_row *row)
-{
-	const struct attempt *live = run->tasks[row->step].live;
-
-	if (row->state == TASK_RUNNING && live != NULL && live->row.started_wall_ms > 0)
-		control_count_start(herald->control, live->row.started_wall_ms - live->row.intended_wall_ms);
-}
-
 static void tell_task(struct herald *herald, const struct task_row *row)
 {
 	const struct run *run = engine_find_run(herald->engine, row->run);
@@ -53,7 +45,6 @@ static void tell_task(struct herald *herald, const struct task_row *row)
 
 	if (run == NULL)
 		return;
-	count_start(herald, run, row);
 	event = about(run, row->step);
 	view_set_text(event, "state", task_states[row->state].name);
 	view_set_word(event, "reason", reason_names[row->reason]);
@@ -62,9 +53,41 @@ static void tell_task(struct herald *herald, const struct task_row *row)
 	web_publish(herald->web, "task.changed", event);
 }
 
+/* There are no more of them than slots. */
+static size_t find_started(const struct herald *herald, struct attempt_id id)
+{
+	size_t i = 0;
+
+	while (i < herald->started_count && !attempt_id_equal(&herald->started[i], &id))
+		i++;
+	return i;
+}
+
+/*
+ * From the decision to start it to its first instruction: once for each attempt, when it is first known to run, or that it
+ * ran, as the quickest ones have ended by then.
+ */
+static void count_start(struct herald *herald, const struct attempt_row *row, bool ended)
+{
+	size_t at = find_started(herald, row->id);
+	bool counted = at < herald->started_count;
+
+	if (!counted && row->started_wall_ms > 0)
+		control_count_start(herald->control, row->started_wall_ms - row->intended_wall_ms);
+	if (counted && ended) {
+		herald->started[at] = herald->started[--herald->started_count];
+	} else if (!counted && !ended && row->started_wall_ms > 0) {
+		mem_grow(&herald->started, &herald->started_room, herald->started_count, sizeof *herald->started);
+		herald->started[herald->started_count++] = row->id;
+	}
+}
+
 static void count_attempt(struct herald *herald, const struct attempt_row *row)
 {
-	if (machine_ended(attempt_states, row->state))
+	bool ended = machine_ended(attempt_states, row->state);
+
+	count_start(herald, row, ended);
+	if (ended)
 		control_count_attempt(herald->control, row->state, row->reason);
 }
 
@@ -130,6 +153,11 @@ static void tell_worker(struct herald *herald, const char *name)
 
 	view_set_text(event, "worker", name);
 	web_publish(herald->web, "worker.changed", event);
+}
+
+void herald_fini(struct herald *herald)
+{
+	free(herald->started);
 }
 
 void herald_saved(struct herald *herald, const struct action *save)

@@ -25,7 +25,11 @@ struct herald {
 	struct engine *engine;
 	struct web *web;
 	struct control *control;
+	struct attempt_id *started; /* run now, and their start was counted */
+	size_t started_count, started_room;
 };
+
+void herald_fini(struct herald *herald);
 
 /* A save of a batch that is on disk; its run is still the engine's. */
 void herald_saved(struct herald *herald, const struct action *save);

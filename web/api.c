@@ -10,6 +10,7 @@
 #include "common/scope.h"
 #include "web/answer.h"
 #include "web/assets.h"
+#include "web/framing.h"
 #include "web/identify.h"
 #include "web/logs.h"
 #include "web/metrics.h"
@@ -108,8 +109,16 @@ static int check_body(struct exchange *exchange, const char *method)
 	return 0;
 }
 
-void api_begin(struct exchange *exchange, const char *method)
+void api_begin(struct exchange *exchange, const char *method, const char *version)
 {
+	struct err err;
+
+	if (framing_check(exchange, version, &err) < 0) {
+		answer_error(exchange, &err);
+		answer_header(exchange, MHD_HTTP_HEADER_CONNECTION, "close");
+		exchange->last = true;
+		return;
+	}
 	if (exchange->uri == NULL) {
 		answer_problem(exchange, 414, ERR_LIMIT, "the path is longer than anything that there is");
 		return;

@@ -9,7 +9,7 @@
 
 #include "web/parts.h"
 
-void api_begin(struct exchange *exchange, const char *method);
+void api_begin(struct exchange *exchange, const char *method, const char *version);
 void api_finish(struct exchange *exchange);
 
 /* The exchange goes away while its change is being made: what comes of it is told to nobody. */

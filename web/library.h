@@ -24,6 +24,7 @@
 	DO(create_response_from_fd_at_offset64)                                                                \
 	DO(destroy_response)                                                                                   \
 	DO(get_connection_info)                                                                                \
+	DO(get_connection_values)                                                                              \
 	DO(get_daemon_info)                                                                                    \
 	DO(get_timeout)                                                                                        \
 	DO(lookup_connection_value)                                                                            \

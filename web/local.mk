@@ -7,6 +7,7 @@ libweb_a_SOURCES = \
 	web/assets.c web/assets.h \
 	web/auth.c web/auth.h \
 	web/cache.c web/cache.h \
+	web/framing.c web/framing.h \
 	web/identify.c web/identify.h \
 	web/library.c web/library.h \
 	web/listen.c web/listen.h \

@@ -22,7 +22,9 @@ static json_t *schema_of(enum route_type type, int64_t min, int64_t max)
 		return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$");
 	case TYPE_RUN:
 		return json_pack("{s:s, s:s}", "type", "string", "pattern",
-				 "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/[0-9]+$");
+				 "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/[1-9][0-9]{0,17}$");
+	case TYPE_STATE:
+		return json_pack("{s:s}", "$ref", "#/components/schemas/RunState");
 	case TYPE_NUMBER:
 		return max == INT64_MAX
 			       ? json_pack("{s:s, s:I, s:s}", "type", "integer", "minimum", (json_int_t)min, "format",
@@ -34,12 +36,14 @@ static json_t *schema_of(enum route_type type, int64_t min, int64_t max)
 	case TYPE_TEXTS:
 		return json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type", "string");
 	case TYPE_TIME:
-		return json_pack("{s:s, s:[s, s]}", "type", "string", "examples", "2026-12-01T02:30:00Z",
-				 "2026-12-01");
+		return json_pack("{s:s, s:s, s:[s, s]}", "type", "string", "pattern",
+				 "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+				 "(T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$",
+				 "examples", "2026-12-01T02:30:00Z", "2026-12-01");
 	case TYPE_TEXT:
 		break;
 	}
-	return json_pack("{s:s, s:i}", "type", "string", "minLength", 1);
+	return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[^\\x00-\\x1f\\x7f]+$");
 }
 
 static json_t *path_parameter(enum route_segment segment)
@@ -90,6 +94,14 @@ static json_t *parameters_of(const struct route *route)
 
 /* --- bodies ----------------------------------------------------------------------------------------------- */
 
+/* What may be left out may also be null, which is the same. */
+static void allow_null(json_t *property)
+{
+	json_t *type = json_incref(json_object_get(property, "type"));
+
+	json_object_set_new(property, "type", json_pack("[o, s]", type, "null"));
+}
+
 static json_t *body_of(const struct route *route)
 {
 	json_t *properties = json_object(), *required = json_array();
@@ -104,9 +116,13 @@ static json_t *body_of(const struct route *route)
 		json_object_set_new(properties, field->name, property);
 		if (field->required)
 			json_array_append_new(required, json_string(field->name));
+		else
+			allow_null(property);
 	}
 	json_object_set_new(schema, "required", required);
-	return json_pack("{s:b, s:{s:{s:o}}}", "required", json_array_size(required) > 0, "content",
+	if (route->kind == ROUTE_CHANGE && route->what == WEB_TRIGGER)
+		json_object_set_new(schema, "oneOf", json_pack("[{s:[s]}, {s:[s]}]", "required", "dag", "required", "file"));
+	return json_pack("{s:b, s:{s:{s:o}}}", "required", json_object_get(schema, "oneOf") != NULL || json_array_size(required) > 0, "content",
 			 "application/json", "schema", schema);
 }
 

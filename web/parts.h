@@ -76,6 +76,7 @@ struct exchange {
 	unsigned status;
 	struct change *change;
 	int64_t delayed_until_mono_ms;
+	bool last;    /* its connection is closed behind the answer, whatever else came */
 	bool endless; /* the answer has no end of its own: no deadline */
 };
 

@@ -245,7 +245,7 @@ static int take_option(struct request *request, enum route_option which, const c
 		return take_number(request, which, value, err);
 	if (option->type == TYPE_FLAG)
 		return take_flag(option, value, which == OPTION_AGAIN ? &request->query.again : &request->follow, err);
-	if (option->type == TYPE_NAME && !is_name(value))
+	if ((option->type == TYPE_NAME || option->type == TYPE_STATE) && !is_name(value))
 		return wrong_value(option, value, "a name", err);
 	if (option->type == TYPE_RUN && !is_run(value))
 		return wrong_value(option, value, "a run, as in digits/3", err);
@@ -400,6 +400,7 @@ static int check_field(const struct route_field *field, json_t *value, bool loca
 		[TYPE_TEXT] = "a text",
 		[TYPE_NAME] = "a name",
 		[TYPE_RUN] = "a run",
+		[TYPE_STATE] = "a state",
 		[TYPE_NUMBER] = "a number within its bounds",
 		[TYPE_TIME] = "a time",
 		[TYPE_FLAG] = "true or false",

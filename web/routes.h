@@ -59,7 +59,7 @@ enum route_option {
 	OPTIONS
 };
 
-enum route_type { TYPE_TEXT, TYPE_NAME, TYPE_RUN, TYPE_NUMBER, TYPE_TIME, TYPE_FLAG, TYPE_TEXTS };
+enum route_type { TYPE_TEXT, TYPE_NAME, TYPE_RUN, TYPE_STATE, TYPE_NUMBER, TYPE_TIME, TYPE_FLAG, TYPE_TEXTS };
 
 struct route_parameter {
 	const char *name;

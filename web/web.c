@@ -221,7 +221,7 @@ static bool is_worth_reading(const struct exchange *exchange)
 {
 	const char *length = exchange_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-	return length != NULL && strtoull(length, NULL, 10) <= DISCARDED_BYTES_MAX &&
+	return !exchange->last && length != NULL && strtoull(length, NULL, 10) <= DISCARDED_BYTES_MAX &&
 	       exchange_header(exchange, MHD_HTTP_HEADER_EXPECT) == NULL;
 }
 
@@ -245,10 +245,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 
 	(void)context;
 	(void)url;
-	(void)version;
 	if (exchange->connection == NULL) {
 		exchange->connection = info->socket_context;
-		api_begin(exchange, method);
+		api_begin(exchange, method, version);
 		if (exchange->state == EXCHANGE_ASKING)
 			return MHD_YES;
 		return exchange->answer != NULL && !is_worth_reading(exchange) ? send_answer(exchange) : MHD_YES;
