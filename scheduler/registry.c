@@ -285,7 +285,8 @@ static void look(struct registry *registry, bool again)
 			see_file(registry, registry->places[i]->path, &st, again);
 	}
 	changed = forget_absent(registry);
-	qsort(registry->files, registry->files_count, sizeof *registry->files, by_path);
+	if (registry->files_count > 0)
+		qsort(registry->files, registry->files_count, sizeof *registry->files, by_path);
 	registry->shown = mem_realloc(registry->shown, (registry->files_count + 1) * sizeof *registry->shown);
 	for (size_t i = 0; i < registry->files_count; i++) {
 		show_file(registry, i);
