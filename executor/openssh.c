@@ -265,6 +265,7 @@ struct openssh {
 	bool finishing; /* an end of file is to follow what is queued */
 	bool exited;
 	bool out_ended, err_ended;
+	bool patient; /* the time for its last words is over, and what lies in the pipes is read once more */
 	bool told;    /* on_end */
 	bool closing; /* nothing is handed on any more */
 	int handles;  /* not closed yet */
@@ -308,9 +309,16 @@ static void tell_end(struct openssh *openssh)
 	openssh->stream.handler->on_end(openssh->stream.context, openssh->why);
 }
 
+/* On a busy machine all of that time may have passed before the pipes were looked at. */
 static void on_last_words_over(uv_timer_t *timer)
 {
-	tell_end(timer->data);
+	struct openssh *openssh = timer->data;
+
+	if (openssh->patient)
+		tell_end(openssh);
+	else
+		uv_timer_start(timer, on_last_words_over, 1, 0);
+	openssh->patient = true;
 }
 
 /* It ended, and all that it said was heard. */
