@@ -3,9 +3,9 @@
  *
  *   const pen = newPen(); box.append(...draw("\x1b[31mred\x1b[0m\n", pen))
  *
- * Colours and weights (ECMA-48, SGR) become classes, or colours where a program asks for one by number. A carriage
- * return begins a line anew, as progress bars do it: what was written last is shown. All other sequences, and what is no
- * text, are left out; so nothing in a log can do more than be read.
+ * Colours and weights (ECMA-48, SGR) become classes, or colours where a program asks for one by number. A
+ * carriage return begins a line anew, as progress bars do it: what was written last is shown. All other
+ * sequences, and what is no text, are left out; so nothing in a log can do more than be read.
  */
 import {h} from "./dom.js";
 

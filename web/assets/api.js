@@ -5,9 +5,9 @@
  *   await send("POST", "/runs", {...})  a change; asks for a token first when one is needed (whoAsks)
  *   listen(filter, on)                  live changes until the function it returns is called
  *
- * Live changes come as server-sent events. A browser keeps few connections to a server, so a page that nobody looks at
- * lets go of its own, and reads everything again when it is looked at. While the stream is cut, the page asks every
- * POLL_MS instead.
+ * Live changes come as server-sent events. A browser keeps few connections to a server, so a page that nobody
+ * looks at lets go of its own, and reads everything again when it is looked at. While the stream is cut, the
+ * page asks every POLL_MS instead.
  */
 
 const POLL_MS = 5000;
@@ -62,7 +62,7 @@ export function path(texts, ...values) {
 	return texts.reduce((whole, text, i) => whole + encodeURIComponent(values[i - 1]) + text);
 }
 
-/* --- who asks --------------------------------------------------------------------------------------------------- */
+/* --- who asks ------------------------------------------------------------------------------------------- */
 
 export const session = {role: "nobody", name: null, session: false};
 
@@ -109,12 +109,12 @@ export async function send(method, where, body) {
 	}
 }
 
-/* --- live ------------------------------------------------------------------------------------------------------- */
+/* --- live ----------------------------------------------------------------------------------------------- */
 
 /*
- * `on` gets (kind, event); of kind "again" when something may have been missed. `told` gets "live", "polling" or
- * "asleep". `filter` is what stands behind ?: "run=digits%2F3", or "". What is read after `ready` misses nothing; when
- * `begun` was set before, a stream that begins says "again".
+ * `on` gets (kind, event); of kind "again" when something may have been missed. `told` gets "live", "polling"
+ * or "asleep". `filter` is what stands behind ?: "run=digits%2F3", or "". What is read after `ready` misses
+ * nothing; when `begun` was set before, a stream that begins says "again".
  */
 export function listen(filter, on, told) {
 	const live = {begun: false, close, ready: null};

@@ -1,9 +1,10 @@
 /*
  * app.js - which page is shown, and that it stays true
  *
- * A page is an object: `title`, `crumbs`, `elements` to be put in place, `load(signal)` to read what it shows, `show(data)`
- * to show it, again and again; `filter` selects its live changes, `concerns(kind, event)` says which of them make it read
- * again, `on(kind, event)` may use one at once, `start(refresh)` and `close()` frame its life.
+ * A page is an object: `title`, `crumbs`, `elements` to be put in place, `load(signal)` to read what it
+ * shows, and `show(data)` to show it, again and again. `filter` selects its live changes; `concerns(kind,
+ * event)` says which of them make it read again, `rest()` how long that waits at least, `urgent(kind)` which
+ * do not wait; `on(kind, event)` may use one at once. `start(refresh)` and `close()` frame its life.
  *
  *   #/                        overview            #/runs                    all runs
  *   #/dags/DAG                a DAG               #/runs/DAG/N              a run
@@ -18,7 +19,10 @@ import {runPage} from "./run.js";
 import {taskPage} from "./task.js";
 import {eventsPage, runsPage, workersPage} from "./lists.js";
 
-/* Reading again waits this long, and REST times what the last one took: a page that is watched costs the server little. */
+/*
+ * Reading again waits this long, and REST times what the last one took: a page that is watched costs the
+ * server little.
+ */
 const REFRESH_MS = 300;
 const REST = 20;
 const READY_MS = 150;
@@ -28,7 +32,7 @@ const live = document.getElementById("live");
 const who = document.getElementById("who");
 let current = null;
 
-/* --- which page ------------------------------------------------------------------------------------------------- */
+/* --- which page ----------------------------------------------------------------------------------------- */
 
 function unknown(where) {
 	return {
@@ -66,7 +70,7 @@ function pageOf(hash) {
 	return unknown(where);
 }
 
-/* --- keeping it true -------------------------------------------------------------------------------------------- */
+/* --- keeping it true ------------------------------------------------------------------------------------ */
 
 function showProblem(shown, error) {
 	shown.problem.replaceChildren(
@@ -113,19 +117,22 @@ async function refresh(shown) {
 		}
 	}
 	shown.loading = false;
-	shown.rest = Math.max(REFRESH_MS, REST * (performance.now() - begun));
+	shown.rest = Math.max(REFRESH_MS, shown.page.rest?.() || 0, REST * (performance.now() - begun));
 	if (shown.again) refreshSoon(shown);
 	shown.again = false;
 }
 
-function refreshSoon(shown) {
-	if (shown === current && shown.timer === null) shown.timer = setTimeout(() => refresh(shown), shown.rest);
+function refreshSoon(shown, urgent = false) {
+	if (shown !== current || (shown.timer !== null && !urgent)) return;
+	clearTimeout(shown.timer);
+	shown.timer = setTimeout(() => refresh(shown), urgent ? REFRESH_MS : shown.rest);
 }
 
 function onChange(shown, kind, event) {
 	if (shown !== current) return;
 	shown.page.on?.(kind, event);
-	if (kind === "again" || shown.page.concerns(kind, event)) refreshSoon(shown);
+	if (kind === "again" || shown.page.concerns(kind, event))
+		refreshSoon(shown, shown.page.urgent?.(kind) || false);
 }
 
 function tellLive(state) {
@@ -137,7 +144,7 @@ function tellLive(state) {
 	]);
 }
 
-/* --- moving about ----------------------------------------------------------------------------------------------- */
+/* --- moving about --------------------------------------------------------------------------------------- */
 
 function crumbsOf(page) {
 	return page.crumbs === undefined
@@ -207,7 +214,7 @@ async function enter(first) {
 	if (shown === current) refresh(shown);
 }
 
-/* --- who ---------------------------------------------------------------------------------------------------------- */
+/* --- who ------------------------------------------------------------------------------------------------ */
 
 async function tellWho() {
 	fill(who, JSON.stringify(session), () =>

@@ -1,8 +1,8 @@
 /*
  * charts.js - the small drawings: marks of the last runs, a Gantt chart, curves of metrics
  *
- * Drawn as SVG by hand: each is a few rectangles and lines, and a library for them would be most of the page. Every one
- * has a label that says in words what it shows, and a table beside it says all of it.
+ * Drawn as SVG by hand: each is a few rectangles and lines, and a library for them would be most of the page.
+ * Every one has a label that says in words what it shows, and a table beside it says all of it.
  */
 import {count, duration, h, local, number, place, s} from "./dom.js";
 
@@ -16,7 +16,7 @@ function spanOf(run, now) {
 		: (run.ended === null ? now : Date.parse(run.ended)) - Date.parse(run.started);
 }
 
-/* --- marks ------------------------------------------------------------------------------------------------------ */
+/* --- marks ---------------------------------------------------------------------------------------------- */
 
 function tallied(runs) {
 	const counts = new Map();
@@ -40,8 +40,9 @@ function markWords(dag, run, now) {
 }
 
 /*
- * Oldest to the left; the longest is as high as it goes. One that failed stands on a dot: colour is not all. Marks of one
- * state are one element, and which one is meant is seen from where the pointer is: hundreds of DAGs have thousands.
+ * Oldest to the left; the longest is as high as it goes. One that failed stands on a dot: colour is not all.
+ * Marks of one state are one element, and which one is meant is seen from where the pointer is: hundreds of
+ * DAGs have thousands.
  */
 export function marks(dag, runs, most) {
 	const now = Date.now();
@@ -89,7 +90,7 @@ export function marks(dag, runs, most) {
 	return svg;
 }
 
-/* --- Gantt ------------------------------------------------------------------------------------------------------ */
+/* --- Gantt ---------------------------------------------------------------------------------------------- */
 
 const ROW = 24,
 	LABEL = 150,
@@ -235,7 +236,7 @@ export function gantt(run, tasks, open) {
 		width,
 		height,
 		role: "img",
-		"aria-label": `When each task ran: ${count(shown.length, "task")} in ${duration(end - begin)}; the table of tasks says the same`,
+		"aria-label": `${count(shown.length, "task")} in ${duration(end - begin)}; the table of tasks says the same`,
 	});
 	const tick = tickOf(end - begin);
 
@@ -304,7 +305,7 @@ export function ganttLegend() {
 	);
 }
 
-/* --- curves ----------------------------------------------------------------------------------------------------- */
+/* --- curves --------------------------------------------------------------------------------------------- */
 
 const CURVE_WIDTH = 340,
 	CURVE_HEIGHT = 150,
@@ -355,7 +356,12 @@ function curve(name, points, along, marksAlong) {
 	const byAttempt = new Map();
 	const first = points[0],
 		last = points.at(-1);
-	const said = `${name}: ${number(first.y)} at first, ${number(last.y)} at last, between ${number(y0)} and ${number(y1)}, ${count(points.length, "point")}`;
+	const said = [
+		`${name}: ${number(first.y)} at first`,
+		`${number(last.y)} at last`,
+		`between ${number(y0)} and ${number(y1)}`,
+		count(points.length, "point"),
+	].join(", ");
 	const readout = s("text", {class: "tick", x: CURVE_WIDTH - 8, y: TOP + 2, "text-anchor": "end"});
 	const dot = s("circle", {class: "curve-dot", r: 3, visibility: "hidden"});
 	const svg = s(
@@ -428,7 +434,9 @@ function curve(name, points, along, marksAlong) {
 		dot.setAttribute("cx", atX(near.x));
 		dot.setAttribute("cy", atY(near.y));
 		dot.setAttribute("visibility", "visible");
-		readout.textContent = `${along === null ? local(near.x) : `${along} ${number(near.x)}`}: ${number(near.y)} (attempt ${near.attempt})`;
+		const where = along === null ? local(near.x) : `${along} ${number(near.x)}`;
+
+		readout.textContent = `${where}: ${number(near.y)} (attempt ${near.attempt})`;
 	});
 	return h(
 		"figure",

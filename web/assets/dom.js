@@ -72,9 +72,12 @@ export function part(title, attributes) {
 	};
 }
 
-/* --- tables ---------------------------------------------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------------------------------------- */
 
-/* On a narrow screen the cells of a row stand below each other (style.css); the roles keep it a table for readers. */
+/*
+ * On a narrow screen the cells of a row stand below each other (style.css); the roles keep it a table for
+ * readers.
+ */
 export function table(caption, heads, rows, attributes) {
 	return h(
 		"div",
@@ -121,7 +124,7 @@ export function facts(pairs) {
 	);
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------ */
+/* --- words ---------------------------------------------------------------------------------------------- */
 
 const GLYPHS = {
 	succeeded: "✓",
@@ -214,7 +217,7 @@ export function count(n, one, many) {
 	return `${n} ${n === 1 ? one : many || `${one}s`}`;
 }
 
-/* --- times ------------------------------------------------------------------------------------------------------ */
+/* --- times ---------------------------------------------------------------------------------------------- */
 
 const minute = new Intl.DateTimeFormat(undefined, {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
 const clock = new Intl.DateTimeFormat(undefined, {

@@ -5,17 +5,17 @@
  *   box.append(graph.element)
  *   graph.show(tasks)                     the same steps in other states: nothing is laid out again
  *
- * Each step stands one layer behind the last one that it needs; within a layer steps are ordered by the mean place of
- * their neighbours (Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures",
- * 1981), which takes some passes back and forth. A layer of many steps, as a sweep makes them, stands in several columns.
- * Of more than DRAWN_MAX steps a summary is drawn: steps that stand in the same layer and are called alike, but for
- * digits, are one node.
+ * Each step stands one layer behind the last one that it needs; within a layer steps are ordered by the mean
+ * place of their neighbours (Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical
+ * system structures", 1981), which takes some passes back and forth. A layer of many steps, as a sweep makes
+ * them, stands in several columns. Of more than DRAWN_MAX steps a summary is drawn: steps that stand in the
+ * same layer and are called alike, but for digits, are one node.
  *
- * By hand, because what is needed fits on three pages and has to be quick: dagre 3.1.3 took 21 s for 1,000 steps in five
- * layers, where this takes some milliseconds, and ELK is ten times as large as all of the page.
+ * By hand, because what is needed fits on three pages and has to be quick: dagre 3.1.3 took 21 s for 1,000
+ * steps in five layers, where this takes some milliseconds, and ELK is ten times as large as all of the page.
  *
- * The drawing is an ordinary scrolled element, so fingers, wheel and arrow keys move it as any other; for readers of a
- * screen the table of steps beside it says the same.
+ * The drawing is an ordinary scrolled element, so fingers, wheel and arrow keys move it as any other; for
+ * readers of a screen the table of steps beside it says the same.
  */
 import {count, h, s} from "./dom.js";
 
@@ -48,7 +48,7 @@ const SEVERITY = [
 	"",
 ];
 
-/* --- layers ----------------------------------------------------------------------------------------------------- */
+/* --- layers --------------------------------------------------------------------------------------------- */
 
 /* In the order of Kahn (1962): whatever a step needs comes before it. */
 function layersOf(nodes) {
@@ -95,7 +95,7 @@ function orderLayers(layers) {
 	}
 }
 
-/* --- places ----------------------------------------------------------------------------------------------------- */
+/* --- places --------------------------------------------------------------------------------------------- */
 
 /* Those of a narrow layer move towards their neighbours, as far as the others leave room. */
 function pull(layer, height, neighbours) {
@@ -138,7 +138,7 @@ function placeLayers(layers) {
 	return {width: x - GAP_X + MARGIN, height: height + MARGIN};
 }
 
-/* --- summary ---------------------------------------------------------------------------------------------------- */
+/* --- summary -------------------------------------------------------------------------------------------- */
 
 function connect(nodes) {
 	const byName = new Map(nodes.map((node) => [node.name, node]));
@@ -159,7 +159,10 @@ function nodesOf(tasks) {
 	);
 }
 
-/* Steps that stand in the same layer and are called alike are one node; in case of still too many, each layer is. */
+/*
+ * Steps that stand in the same layer and are called alike are one node; in case of still too many, each layer
+ * is.
+ */
 function summaryOf(tasks) {
 	const nodes = nodesOf(tasks);
 
@@ -187,7 +190,7 @@ function summaryOf(tasks) {
 	return [];
 }
 
-/* --- drawing ---------------------------------------------------------------------------------------------------- */
+/* --- drawing -------------------------------------------------------------------------------------------- */
 
 function shorten(text) {
 	return text.length <= LABEL_MAX ? text : `${text.slice(0, LABEL_MAX - 9)}…${text.slice(-8)}`;
@@ -257,7 +260,7 @@ function draw(nodes, size) {
 	return svg;
 }
 
-/* --- states ----------------------------------------------------------------------------------------------------- */
+/* --- states --------------------------------------------------------------------------------------------- */
 
 function sharesOf(states) {
 	const counts = new Map();
@@ -286,18 +289,21 @@ function showGroup(node, states) {
 		})
 	);
 	node.element.setAttribute("class", `node is-${shares[0][0]}`);
-	node.title.textContent = `${node.members.length} steps: ${shares.map(([state, n]) => `${n} ${state || "defined"}`).join(", ")}`;
+	const words = shares.map(([state, n]) => `${n} ${state || "defined"}`);
+
+	node.title.textContent = `${node.members.length} steps: ${words.join(", ")}`;
 }
 
 function showNode(node, task) {
-	const text = `${task.name}${task.state === "" ? "" : `: ${task.state.replace("_", " ")}`}${task.note ? `\n${task.note}` : ""}`;
+	const state = task.state === "" ? "" : `: ${task.state.replace("_", " ")}`;
+	const text = `${task.name}${state}${task.note ? `\n${task.note}` : ""}`;
 	const style = `node is-${task.state}`;
 
 	if (node.element.getAttribute("class") !== style) node.element.setAttribute("class", style);
 	if (node.title.textContent !== text) node.title.textContent = text;
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------------------ */
 
 function zoomable(svg, size, attention) {
 	const view = h(
@@ -414,7 +420,7 @@ export function graphOf(tasks, open) {
 			h(
 				"p",
 				{class: "muted"},
-				`${count(tasks.length, "step")} are too many to draw: steps that stand side by side and are called alike are one here.`
+				`${tasks.length} steps are too many to draw: those that stand side by side and are called alike are one.`
 			)
 		);
 	requestAnimationFrame(begin);

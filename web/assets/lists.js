@@ -8,7 +8,7 @@ import {eventTable} from "./run.js";
 const PAGE = 100;
 const STATES = ["queued", "running", "succeeded", "failed", "canceled"];
 
-/* --- runs ------------------------------------------------------------------------------------------------------- */
+/* --- runs ----------------------------------------------------------------------------------------------- */
 
 const RUN_HEADS = ["Run", "State", "Why", "Started", "Took", "By", "Parameters"];
 
@@ -87,7 +87,7 @@ export function runsPage(query) {
 	};
 }
 
-/* --- workers ---------------------------------------------------------------------------------------------------- */
+/* --- workers -------------------------------------------------------------------------------------------- */
 
 const WORKER_HEADS = ["Worker", "State", "Machine", "Slots", "Runs", "Seen"];
 const POOL_HEADS = ["Pool", "Used", "Held by", "Waiting"];
@@ -234,7 +234,7 @@ export function workersPage() {
 	};
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------------------------------------- */
 
 export function eventsPage() {
 	const list = part("The audit trail, newest first");

@@ -1,10 +1,10 @@
 /*
  * log.js - the log of an attempt, however long it is
  *
- * Only a window of it is here: CHUNK_BYTES are fetched at a time, by byte, and of what is shown at most WINDOW_BYTES are
- * kept; what lies before and after comes when it is scrolled to. Following reads on at the byte after the last one, also
- * after the connection was cut. Searching looks at what is shown first and then reads on through the file in blocks,
- * keeping none of them.
+ * Only a window of it is here: CHUNK_BYTES are fetched at a time, by byte, and of what is shown at most
+ * WINDOW_BYTES are kept; what lies before and after comes when it is scrolled to. Following reads on at the
+ * byte after the last one, also after the connection was cut. Searching looks at what is shown first and then
+ * reads on through the file in blocks, keeping none of them.
  *
  *     start          end            size
  *       |  the window  | open line   |       `end` is the byte after what was drawn; what follows it and is no
@@ -52,7 +52,7 @@ export class Log {
 		document.addEventListener("visibilitychange", this.onVisible);
 	}
 
-	/* --- what is seen ---------------------------------------------------------------------------------------- */
+	/* --- what is seen ----------------------------------------------------------------------------------- */
 
 	build(label) {
 		const button = (text, act, title) =>
@@ -150,7 +150,7 @@ export class Log {
 			this.newer();
 	}
 
-	/* --- the window ------------------------------------------------------------------------------------------ */
+	/* --- the window ------------------------------------------------------------------------------------- */
 
 	clear(at) {
 		this.lines.replaceChildren(this.open);
@@ -227,7 +227,7 @@ export class Log {
 		this.tellPlace();
 	}
 
-	/* --- reading --------------------------------------------------------------------------------------------- */
+	/* --- reading ---------------------------------------------------------------------------------------- */
 
 	async read(query, signal) {
 		const response = await ask(`${this.path}?${query}`, {signal});
@@ -295,7 +295,7 @@ export class Log {
 		this.setFollowing(this.growing);
 	}
 
-	/* --- following ------------------------------------------------------------------------------------------- */
+	/* --- following -------------------------------------------------------------------------------------- */
 
 	setFollowing(wanted) {
 		this.wanted = wanted;
@@ -348,7 +348,7 @@ export class Log {
 		this.tell("ended");
 	}
 
-	/* --- searching ------------------------------------------------------------------------------------------- */
+	/* --- searching -------------------------------------------------------------------------------------- */
 
 	/* Every place in what is shown where the text stands, as ranges of the document. */
 	matches() {
@@ -424,7 +424,9 @@ export class Log {
 		else await this.findFurther(direction);
 	}
 
-	/* Where in one block the text stands: the beginning of the slice of CHUNK_BYTES that has it; -1: nowhere. */
+	/*
+	 * Where in one block the text stands: the beginning of the slice of CHUNK_BYTES that has it; -1: nowhere.
+	 */
 	sliceWith(array, direction) {
 		const wanted = this.needle.toLowerCase();
 		const count = Math.ceil(array.length / CHUNK_BYTES);

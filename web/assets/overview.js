@@ -21,7 +21,7 @@ export function stateOf(dag) {
 	return newest(dag)?.state || "idle";
 }
 
-/* --- what needs somebody ---------------------------------------------------------------------------------------- */
+/* --- what needs somebody -------------------------------------------------------------------------------- */
 
 function dagTroubles(dag) {
 	const last = newest(dag),
@@ -103,7 +103,7 @@ function troubles(data) {
 	].sort((a, b) => a[0] - b[0]);
 }
 
-/* --- the lines -------------------------------------------------------------------------------------------------- */
+/* --- the lines ------------------------------------------------------------------------------------------ */
 
 function lineOf(dag) {
 	const state = stateOf(dag);

@@ -1,8 +1,8 @@
 /*
  * run.js - one run: why it is as it is, its graph, when each task ran, its tasks, what is done about it
  *
- * Live events change the states at once; times and attempts come with the next reading. Of a run of thousands of tasks
- * that reading is large, and app.js spaces it out.
+ * Live events change the states at once; times and attempts come with the next reading. Of a run of thousands
+ * of tasks that reading is large, and app.js spaces it out.
  */
 import {get, path} from "./api.js";
 import {age, badge, facts, fill, h, link, part, place, row, runLink, table, time, took} from "./dom.js";
@@ -12,6 +12,8 @@ import {askCancel, askRetry} from "./dialogs.js";
 
 const TASK_HEADS = ["Task", "State", "Why", "Attempts", "Started", "Took", "On"];
 const ROWS = 50;
+const LARGE = 2000;
+const LARGE_REST_MS = 30000;
 const ORDER = [
 	"failed",
 	"retrying",
@@ -45,7 +47,7 @@ function whyOf(task) {
 	return task.reason === null ? "" : task.reason.replace("_", " ");
 }
 
-/* --- tasks ------------------------------------------------------------------------------------------------------ */
+/* --- tasks ---------------------------------------------------------------------------------------------- */
 
 function taskRow(run, task) {
 	const resumed = task.attempts.filter((attempt) => attempt.resumed_from !== null).length;
@@ -131,7 +133,7 @@ function taskTable() {
 	};
 }
 
-/* --- the head --------------------------------------------------------------------------------------------------- */
+/* --- the head ------------------------------------------------------------------------------------------- */
 
 function tallyOf(tasks) {
 	const counts = new Map();
@@ -154,15 +156,20 @@ export function paramsOf(params) {
 			);
 }
 
+/* "root (control socket)", "schedule, stoker (daemon)" */
+function starterOf(run) {
+	const actor = run.trigger === "manual" ? run.actor || "somebody" : run.trigger;
+	const by = run.trigger === "manual" || run.actor === "" ? "" : `, ${run.actor}`;
+
+	return `${actor}${by}${run.origin === "" ? "" : ` (${run.origin})`}`;
+}
+
 function factsOf(run, why) {
 	return [
 		h("p", {class: "why"}, badge(run.state), " ", why.why),
 		why.next === null ? null : h("p", {class: "muted"}, "On a command line: ", h("code", null, why.next)),
 		facts([
-			[
-				"Started by",
-				`${run.trigger === "manual" ? run.actor || "somebody" : `${run.trigger}${run.actor === "" ? "" : `, ${run.actor}`}`}${run.origin === "" ? "" : ` (${run.origin})`}`,
-			],
+			["Started by", starterOf(run)],
 			["Due", time(run.scheduled_for)],
 			["Created", time(run.created)],
 			["Started", time(run.started)],
@@ -175,7 +182,7 @@ function factsOf(run, why) {
 	];
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------------------ */
 
 export function runPage(dag, number) {
 	const head = h("div", {class: "head"});
@@ -311,6 +318,9 @@ export function runPage(dag, number) {
 			parts.events.fill(JSON.stringify(events), () => eventTable(events, false));
 		},
 		close: () => clearTimeout(dirty),
+		/* All that changes in a large run comes as events; reading it again takes the server a while. */
+		urgent: (kind) => kind === "run.changed",
+		rest: () => (run !== null && run.tasks.length > LARGE ? LARGE_REST_MS : 0),
 		/* What an event says is shown before the rest is read. */
 		on(kind, event) {
 			const task = kind === "task.changed" ? byName.get(event.task) : undefined;
@@ -324,7 +334,7 @@ export function runPage(dag, number) {
 	};
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------------------------------------- */
 
 export function eventTable(events, withRun) {
 	const heads = withRun

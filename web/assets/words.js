@@ -3,7 +3,8 @@
  *
  *   inWords({cron: "30 2 * * mon-fri", timezone: "Europe/Berlin"})    "Monday to Friday at 02:30 (Europe/Berlin)"
  *
- * Of lines that no short sentence fits it says each field by itself; the due times that the server computes stand beside it.
+ * Of lines that no short sentence fits it says each field by itself; the due times that the server computes
+ * stand beside it.
  */
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];

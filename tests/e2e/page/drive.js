@@ -3,8 +3,8 @@
  *
  *   node drive.js STORY URL JSON      the arguments of the story; prints one line of JSON when all it claims is so
  *
- * Modules come from STOKER_PAGE_MODULES, or from node_modules beside this file; the browser from STOKER_CHROMIUM. With
- * STOKER_PAGE_SHOTS=FOLDER it leaves pictures there.
+ * Modules come from STOKER_PAGE_MODULES, or from node_modules beside this file; the browser from
+ * STOKER_CHROMIUM. With STOKER_PAGE_SHOTS=FOLDER it leaves pictures there.
  */
 "use strict";
 
@@ -32,7 +32,7 @@ const FLAGS = [
 	"--disable-dev-shm-usage",
 ];
 
-/* --- what all stories look at ----------------------------------------------------------------------------------- */
+/* --- what all stories look at --------------------------------------------------------------------------- */
 
 /* A page that notes what must not be: errors, refusals of the policy, requests that leave the host. */
 async function openPage(browser, url, options = {}) {
@@ -98,10 +98,13 @@ function wellBehaved(page) {
 	assert.deepEqual(page.faults, []);
 }
 
-/* --- the stories ------------------------------------------------------------------------------------------------ */
+/* --- the stories ---------------------------------------------------------------------------------------- */
 
 const stories = {
-	/* Every page in both colours and on a narrow screen: nothing serious for axe, nothing wider than the screen. */
+	/*
+	 * Every page in both colours and on a narrow screen: nothing serious for axe, nothing wider than the
+	 * screen.
+	 */
 	async looks(browser, url, {hashes, screens}) {
 		for (const [colorScheme, width] of screens) {
 			const page = await openPage(browser, url, {
@@ -229,6 +232,8 @@ const stories = {
 		await page.getByRole("button", {name: "Retry"}).click();
 		await page.getByLabel("Run again").selectOption(from);
 		await page.locator(".preview", {hasText: `${from} runs again`}).waitFor();
+		await axe(page, "the dialog");
+		await shot(page, "retry");
 		await page.getByRole("dialog").getByRole("button", {name: "Retry"}).click();
 		await page.getByRole("row", {name: new RegExp(`^${from} succeeded 2 `)}).waitFor();
 		wellBehaved(page);
@@ -367,7 +372,10 @@ const stories = {
 		wellBehaved(page);
 	},
 
-	/* The server goes away and comes back: the page says so, and is true again. Lines on stdin are turns of test_page.py. */
+	/*
+	 * The server goes away and comes back: the page says so, and is true again. Lines on stdin are turns of
+	 * test_page.py.
+	 */
 	async cut(browser, url) {
 		const page = await openPage(browser, url);
 		const turn = () => new Promise((resolve) => process.stdin.once("data", resolve));
