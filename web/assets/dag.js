@@ -399,7 +399,7 @@ export function dagPage(name) {
 				graph: steps.length > 0 && [steps, () => graphOfDag(dag)],
 				steps: steps.length > 0 && [steps, () => stepsTable(dag)],
 				history: [latest, () => history(dag)],
-				ledger: due.occurrences.length > 0 && [due.occurrences, () => ledger(due.occurrences)],
+				ledger: due.past.length > 0 && [due.past, () => ledger(due.past)],
 				file: [[dag.file, text], () => fileOf(dag)],
 			};
 
