@@ -139,64 +139,53 @@ function pauseButton(dag, again) {
 	];
 }
 
+function scheduleLine(schedule) {
+	const rules = `; catches up ${schedule.catchup}, on overlap ${schedule.overlap}`;
+
+	return h(
+		"li",
+		null,
+		inWords(schedule),
+		" ",
+		h("code", null, schedule.cron),
+		h("span", {class: "muted"}, rules)
+	);
+}
+
+function afterLine(after) {
+	const conditions = after.map((it, i) => [
+		i > 0 ? ", " : "",
+		link(it.dag, "dags", it.dag),
+		` has ${it.state}`,
+		it.within_ms === null ? "" : ` within ${duration(it.within_ms)}`,
+	]);
+
+	return h("p", null, "Begins when it is due and ", conditions, ".");
+}
+
+function comingLine(it) {
+	const jitter = it.jitter_ms > 0 ? `, spread by ${duration(it.jitter_ms)}` : "";
+
+	return h(
+		"li",
+		null,
+		time(it.due),
+		" ",
+		h("span", {class: "muted"}, age(it.due), jitter, it.note === null ? "" : `; ${it.note}`)
+	);
+}
+
 function scheduleOf(dag, coming) {
 	return [
 		dag.schedules.length === 0
 			? h("p", {class: "muted"}, "It has no schedule: it runs when it is triggered.")
-			: h(
-					"ul",
-					null,
-					dag.schedules.map((schedule) =>
-						h(
-							"li",
-							null,
-							inWords(schedule),
-							" ",
-							h("code", null, schedule.cron),
-							h(
-								"span",
-								{class: "muted"},
-								`; catches up ${schedule.catchup}, on overlap ${schedule.overlap}`
-							)
-						)
-					)
-				),
-		dag.after.length === 0
-			? null
-			: h(
-					"p",
-					null,
-					"Begins when it is due and ",
-					dag.after.map((it, i) => [
-						i > 0 ? ", " : "",
-						link(it.dag, "dags", it.dag),
-						` has ${it.state}`,
-						it.within_ms === null ? "" : ` within ${duration(it.within_ms)}`,
-					]),
-					"."
-				),
+			: h("ul", null, dag.schedules.map(scheduleLine)),
+		dag.after.length === 0 ? null : afterLine(dag.after),
 		coming.length === 0
 			? null
 			: [
 					h("h3", null, dag.paused ? "It would be due" : "Due next"),
-					h(
-						"ol",
-						{class: "due"},
-						coming.map((it) =>
-							h(
-								"li",
-								null,
-								time(it.due),
-								" ",
-								h(
-									"span",
-									{class: "muted"},
-									age(it.due),
-									it.mark === null ? "" : `; ${it.mark}`
-								)
-							)
-						)
-					),
+					h("ol", {class: "due"}, coming.map(comingLine)),
 				],
 	];
 }
@@ -231,23 +220,15 @@ function history(dag) {
 	];
 }
 
-function ledger(occurrences) {
+function ledger(past) {
 	const heads = ["Due", "What became of it", "Detail"];
-
-	return table(
-		"Due times that passed",
-		heads,
-		occurrences.map((it) =>
-			row(heads, [
-				time(it.due),
-				it.run === null
-					? badge("skipped", `skipped${it.reason === null ? "" : `: ${it.reason}`}`)
-					: [runLink(it.run)],
-				it.detail,
-			])
-		),
-		{class: "stacked"}
+	const skipped = (it) => badge("skipped", `skipped${it.reason === null ? "" : `: ${it.reason}`}`);
+	const ran = (it) => [runLink(it.run), it.run_state === null ? "" : [" ", badge(it.run_state)]];
+	const rows = past.map((it) =>
+		row(heads, [time(it.due), it.run === null ? skipped(it) : ran(it), it.detail])
 	);
+
+	return table("Due times that passed", heads, rows, {class: "stacked"});
 }
 
 function stepsTable(dag) {
@@ -388,18 +369,18 @@ export function dagPage(name) {
 		start(refresh) {
 			again = refresh;
 		},
-		show({dag, due}) {
+		show({dag, due: {coming, past}}) {
 			const {latest, steps, text, ...about} = dag;
 			const wanted = {
 				trigger: dag.in_force && [dag.params, () => triggerForm(dag)],
 				schedule: dag.in_force && [
-					[dag.schedules, dag.after, due.coming, dag.paused],
-					() => scheduleOf(dag, due.coming),
+					[dag.schedules, dag.after, coming.map((it) => [it.due, it.note]), dag.paused],
+					() => scheduleOf(dag, coming),
 				],
 				graph: steps.length > 0 && [steps, () => graphOfDag(dag)],
 				steps: steps.length > 0 && [steps, () => stepsTable(dag)],
 				history: [latest, () => history(dag)],
-				ledger: due.past.length > 0 && [due.past, () => ledger(due.past)],
+				ledger: past.length > 0 && [past, () => ledger(past)],
 				file: [[dag.file, text], () => fileOf(dag)],
 			};
 

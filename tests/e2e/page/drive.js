@@ -57,9 +57,12 @@ async function openPage(browser, url, options = {}) {
 	return page;
 }
 
-async function go(page, url, hash) {
+async function go(page, url, hash, problem = "") {
 	await page.goto(`${url}/${hash}`);
 	await page.waitForSelector("main:not([aria-busy])");
+	const shown = (await page.locator(".problem:visible").allInnerTexts()).join();
+
+	assert.ok(problem === "" ? shown === "" : shown.startsWith(problem), `a problem: ${shown}`);
 }
 
 async function axe(page, what) {
@@ -114,7 +117,7 @@ const stories = {
 			});
 
 			for (const [name, hash] of Object.entries(hashes)) {
-				await go(page, url, hash);
+				await go(page, url, hash, name === "nothing" ? "there is no run" : "");
 				await page.waitForSelector("#live .is-live");
 				await shot(page, `${name}-${colorScheme}-${width}`);
 				await axe(page, `${name}, ${colorScheme}, ${width} px`);
