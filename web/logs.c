@@ -152,10 +152,18 @@ static void resume(struct follow *follow)
 	web_kick(follow->listener);
 }
 
+static bool has_more(const struct follow *follow)
+{
+	struct stat st;
+
+	return follow->fd >= 0 && fstat(follow->fd, &st) == 0 && (uint64_t)st.st_size > follow->offset;
+}
+
+/* Of an offset that is no file's, the system would not say "nothing there" but that it is wrong. */
 static ssize_t on_read(void *context, uint64_t position, char *out, size_t room)
 {
 	struct follow *follow = context;
-	ssize_t n = follow->fd < 0 ? 0 : pread(follow->fd, out, room, (off_t)follow->offset);
+	ssize_t n = !has_more(follow) ? 0 : pread(follow->fd, out, room, (off_t)follow->offset);
 
 	(void)position;
 	if (n < 0)
@@ -203,13 +211,6 @@ static void ask(struct follow *follow)
 	follow->ended = !log.growing;
 	if (follow->fd < 0 && open_log(log.path, &follow->fd, &size, &err) < 0)
 		follow->ended = true;
-}
-
-static bool has_more(const struct follow *follow)
-{
-	struct stat st;
-
-	return follow->fd >= 0 && fstat(follow->fd, &st) == 0 && (uint64_t)st.st_size > follow->offset;
 }
 
 static void look(struct follow *follow, int64_t now_mono_ms)

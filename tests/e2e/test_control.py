@@ -1,13 +1,20 @@
 """What the API tells of real runs, and the command line's side of it: `stoker trigger` and tokens."""
 
 import contextlib
+import datetime
+import grp
 import http.client
 import json
 import os
+import random
+import resource
 import socket
+import sqlite3
 import subprocess
+import threading
+from urllib.parse import quote, urlencode
 
-from lib import SLOW, STOKER, Sandbox, check, equal, has, main, story, wait_for
+from lib import QUICK, SEED, SLOW, STOKER, Sandbox, Skip, check, equal, has, main, story, wait_for
 from webclient import UnixConnection, control
 
 DAG = """\
@@ -210,6 +217,8 @@ def told(box: Sandbox):
         equal(len(server.get("/runs/night/1/tasks/train/checkpoints")["checkpoints"]), 2, "the checkpoints")
         log = server.ask("/api/v1/runs/night/1/tasks/train/attempts/1/log")
         equal(log.bytes, b"hello world, attempt 1\nno newline at the end", "a log")
+        beyond = server.ask(f"/api/v1/runs/night/1/tasks/train/attempts/1/log?follow=true&offset={2**63 - 1}")
+        equal((beyond.status, beyond.bytes), (200, b""), "what lies behind any end")
         has(server.get("/runs/night/1/tasks/train/attempts/7/log", 404)["detail"], "no attempt 7", "no such attempt")
         has(server.get("/runs/night/1/tasks/tran", 404)["detail"], "did you mean train?", "no such task")
         check(server.get("/events?run=night/1&limit=1000")["events"], "events")
@@ -339,9 +348,195 @@ def samples(box: Sandbox):
                      'stoker_last_success_timestamp_seconds{dag="night"} ', 'stoker_next_due_timestamp_seconds{dag="night"} ',
                      'stoker_queue_wait_seconds_bucket{le="+Inf"} '):
             check("\n" + line in text, f"{line} in\n{text}")
+        for line in ('attempts_total{state="succeeded",reason="exit"} 2', 'attempts_total{state="failed",reason="exit"} 2',
+                     "queue_wait_seconds_count 2", "dispatch_latency_seconds_count 4", "schedule_lag_seconds_count 0"):
+            check(f"\nstoker_{line}\n" in text, f"{line} in\n{text}")
         with contextlib.suppress(FileNotFoundError):
             clean = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False)
             equal((clean.returncode, clean.stdout + clean.stderr), (0, b""), "promtool")
+
+
+@story("a due time that is met late is counted, with how late it was")
+def lag(box: Sandbox):
+    box.file("hourly.yaml", "name: hourly\nschedule: {cron: '0 * * * *', timezone: UTC}\nsteps: {a: {run: 'true'}}\n")
+    with control(box, "hourly"):
+        pass
+    database = sqlite3.connect(os.path.join(box.home, "stoker.db"), isolation_level=None)
+    database.execute("UPDATE schedule SET since_ms = since_ms - 7200000, settled_ms = settled_ms - 7200000")
+    database.close()
+    with control(box, "hourly") as server:
+        box.wait_state("hourly/1", "succeeded")
+        text = server.ask("/metrics").text
+        check("\nstoker_schedule_lag_seconds_count 1\n" in text, text)
+        run = server.get("/runs/hourly/1")
+        equal((run["trigger"], server.get("/dags/hourly")["latest"][0]["trigger"]), ("cron", "cron"), "the trigger")
+
+
+# --- strangers ----------------------------------------------------------------------------------------------------------
+
+
+ODD = ["", " ", "0", "-1", "1e9", "null", "true", "%00", "..", "a/b", "\u00e4", "\U0001f319", "'", '"', "<b>", "x" * 300, "99999999999999999999",
+       "2026-02-30", "2026-12-01T25:00:00Z", "night", "night/1", "train", "local", "1"]
+
+
+def some_value(rng, schemas, schema):
+    """Mostly one that fits."""
+    schema = schemas[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    if rng.random() < 0.25:
+        return rng.choice([*ODD, None, True, 7, -1, 2**63, 1.5, [], {}, {"a": 1}, [[[[]]]]])
+    if "enum" in schema:
+        return rng.choice(schema["enum"])
+    if "examples" in schema:
+        return rng.choice(schema["examples"])
+    kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    if kind == "integer":
+        return rng.choice([schema.get("minimum", 0), schema.get("maximum", 2**63 - 1), 1, 2, 50])
+    return {"string": rng.choice(ODD), "boolean": rng.random() < 0.5, "object": {rng.choice(["lr", "who", ""]): rng.choice(ODD)}}[kind]
+
+
+def as_text(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def random_request(rng, schemas, path, operation):
+    """A path with its query, and a body or None."""
+    query = []
+    for parameter in operation.get("parameters", []):
+        value = as_text(some_value(rng, schemas, parameter["schema"]))
+        if parameter["in"] == "path":
+            known = {"dag": "night", "number": "1", "task": "train", "attempt": "1", "worker": "local"}[parameter["name"]]
+            path = path.replace("{%s}" % parameter["name"], quote(known if rng.random() < 0.7 else value, safe=""))
+        elif parameter["required"] or rng.random() < 0.5:
+            query += [(parameter["name"], value)] * rng.choice([1, 1, 1, 1, 2])
+    body = None
+    if "requestBody" in operation:
+        fields = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        body = {name: some_value(rng, schemas, field) for name, field in fields.items() if rng.random() < 0.7}
+        if rng.random() < 0.1:
+            body = rng.choice([[], "x", 7, {"odd": 1}])
+    return path + ("?" + urlencode(query) if query else ""), body
+
+
+@story("whatever is asked for by somebody who has read the description, no answer is a failure or of another form than described")
+def strangers(box: Sandbox):
+    box.file("night.yaml", DAG)
+    rng = random.Random(SEED)
+    print(f"# seed {SEED}")
+    with control(box, "night") as server:
+        box.stoker("trigger", "night", "--wait", code=0)
+        document = server.get("/openapi.json")
+        schemas, counts = document["components"]["schemas"], {}
+        # A stream has no end, samples are no JSON, and who guesses tokens is made to wait.
+        operations = [(path, method, operation) for path, methods in document["paths"].items()
+                      for method, operation in methods.items()
+                      if operation["operationId"] not in ("stream", "samples", "login")]
+        for _ in range(15 if QUICK else 40):
+            for path, method, operation in operations:
+                place, body = random_request(rng, schemas, path, operation)
+                answer = server.ask(place, method.upper(), body)
+                told = f"{method} {place} {body}: {answer.status} {answer.text[:300]}"
+                check(answer.status < 500, told)
+                described = operation["responses"].get(str(answer.status), operation["responses"]["default"])
+                kind = answer.header["Content-Type"].split(";")[0]
+                check(kind in described["content"], f"{kind}, {told}")
+                if kind != "text/plain":
+                    fits(schemas, described["content"][kind]["schema"], answer.json, told)
+                counts[answer.status] = counts.get(answer.status, 0) + 1
+        check(counts[200] > 100 and counts[400] > 100 and counts[404] > 20, f"all sorts of answers: {counts}")
+
+
+def flood(port, count):
+    """So many connections, half of which have begun a request."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    sockets = []
+    for i in range(count):
+        sock = socket.socket()
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(("127.0.0.1", port))
+        sockets.append(sock)
+    for sock in sockets[::2]:
+        with contextlib.suppress(OSError):
+            sock.send(b"GET /api/v1/dags HTTP/1.1\r\nHost: localhost\r\n")
+    return sockets
+
+
+def send_without_end(port, stop):
+    """Headers of 100 MB, one after the other, as far as the server lets one."""
+    while not stop.is_set():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+            for _ in range(1600):
+                sock.sendall(b"a" * 65536)
+
+
+@story("10,000 connections and headers without end do not keep a step from starting, nor the control socket from answering")
+def besieged(box: Sandbox):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(1000 if QUICK else 10000, limits[1] - 500)
+    box.file("quick.yaml", "name: quick\nsteps: {a: {run: 'true'}}\n")
+    stop = threading.Event()
+    with control(box, "quick") as server:
+        thread = threading.Thread(target=send_without_end, args=(server.port, stop))
+        sockets = flood(server.port, count)
+        try:
+            thread.start()
+            for number in range(1, 6):
+                equal(server.ask("/api/v1/runs", "POST", {"dag": "quick"}).json["run"], f"quick/{number}", "a run")
+                box.wait_state(f"quick/{number}", "succeeded")
+                for sock in sockets[::2]:
+                    with contextlib.suppress(OSError):
+                        sock.send(b"X-A: b\r\n")
+            equal(server.get("/dags")["dags"][0]["dag"], "quick", "a list")
+        finally:
+            stop.set()
+            thread.join()
+            for sock in sockets:
+                sock.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        runs = [server.get(f"/runs/quick/{number}") for number in range(1, 6)]
+        took = sorted(moment(run["tasks"][0]["attempts"][0]["started"]) - moment(run["created"]) for run in runs)
+        check(took[2] < 0.25 * SLOW, f"from the request to the first instruction: {took} s")
+        wait_for(lambda: http_status(server.port) == 200, "places are free again")
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def http_status(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10 * SLOW)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status
+    return None
+
+
+@story("another user is let in over the shared socket, by curl and by the command line alike, and is told by name")
+def shared(box: Sandbox):
+    if os.geteuid() != 0:
+        raise Skip("not root: cannot become somebody else")
+    box.file("quick.yaml", "name: quick\nsteps: {a: {run: 'true'}}\n")
+    place = os.path.join(box.dags, "shared.sock")
+    for folder in (box.path, box.dags):
+        os.chmod(folder, 0o755)
+    with control(box, "quick", settings=f"shared: {{socket: {place}, group: nogroup}}") as server:
+        def as_other(*words, groups=(), **env):
+            return subprocess.run(words, user=65534, group=65533, extra_groups=groups, env={**box.env, **env}, cwd="/",
+                                  capture_output=True, text=True, check=False)
+
+        group = [grp.getgrnam("nogroup").gr_gid]
+        done = as_other(STOKER, "trigger", "quick", STOKER_SOCKET=place)
+        equal((done.returncode, done.stdout), (1, ""), "who is not of the group")
+        has(done.stderr, "not allowed to use the daemon's socket", "who is not of the group")
+        done = as_other(STOKER, "trigger", "quick", groups=group, STOKER_SOCKET=place)
+        equal((done.returncode, done.stdout), (0, "quick/1\n"), f"a member: {done.stderr}")
+        equal(server.get("/runs/quick/1")["actor"], "nobody", "who started it")
+        with contextlib.suppress(FileNotFoundError):
+            curl = ["curl", "-sS", "--unix-socket", place, "http://stoker/api/v1/session"]
+            equal(json.loads(as_other(*curl, groups=group).stdout), {"role": "operator", "name": "nobody", "session": False}, "curl")
+            refused = as_other(*curl)
+            check(refused.returncode == 7 and refused.stdout == "", f"curl of somebody else: {refused.stderr}")
 
 
 @story("a token opens what it is for, until it is revoked or has expired")

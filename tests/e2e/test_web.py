@@ -706,5 +706,43 @@ def nonsense(box: Sandbox):
             check(server.alive(), f"after {data[:40]!r}")
 
 
+@story("a request that two programs may read as two is refused, and nothing behind it is taken for the next one")
+def smuggling(box: Sandbox):
+    post = b"POST /api/v1/session HTTP/1.1\r\nContent-Type: application/json\r\n"
+    host, chunked, inner = b"Host: localhost\r\n", b"Transfer-Encoding: chunked\r\n", b"GET /smuggled HTTP/1.1\r\n\r\n"
+    get = b"GET /api/v1/session HTTP/1.1\r\n" + host
+    with serving(box) as server:
+        for data in (get + b"Host: evil\r\n\r\n", get + host + b"\r\n",
+                     get + b"X: a\r\n Host: evil\r\n\r\n", get + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+                     post + host + b"Content-Length: 5\r\n" + chunked + b"\r\n0\r\n\r\n" + inner,
+                     post + host + chunked + b"Content-Length: 4\r\n\r\n5c\r\n" + inner,
+                     post + host + b"Content-Length: 2\r\nContent-Length: 40\r\n\r\n{}" + inner,
+                     post + host + b"Content-Length : 2\r\n\r\n{}" + inner,
+                     post + host + b"Transfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + inner,
+                     post + host + b"Transfer-Encoding: chunked, identity\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                     post.replace(b"1.1", b"1.0") + host + chunked + b"\r\n2\r\n{}\r\n0\r\n\r\n"):
+            sock = server.raw(data)
+            told = read_all(sock)
+            sock.close()
+            equal((told.count(b"HTTP/1.1 "), told[:12]), (1, b"HTTP/1.1 400"), f"{data!r}: {told!r}")
+        sock = server.raw(post + host + chunked + b"Connection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+        has(read_all(sock).decode(), "the body lacks 'token'", "a body in chunks is taken")
+        sock.close()
+
+
+@story("who sends a body that is refused is told why, and may go on")
+def refused_bodies(box: Sandbox):
+    with serving(box) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=10 * SLOW)
+        connection.connect()
+        first = connection.sock
+        for _ in range(3):
+            answer = server.ask("/api/v1/runs", "POST", b"x" * (4 * 1024 * 1024), header=token("operator"), connection=connection)
+            equal(answer.status, 413, "the status")
+        equal(server.ask("/healthz", connection=connection).status, 200, "the next request")
+        check(connection.sock is first, "all over one connection")
+        connection.close()
+
+
 if __name__ == "__main__":
     main()

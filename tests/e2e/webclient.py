@@ -36,14 +36,14 @@ class Answer:
 class Control(Background):
     """`stoker serve`, and ways to ask it."""
 
-    def __init__(self, box, port=None):
+    def __init__(self, box, port=None, settings=""):
         config = os.path.join(box.path, ".config", "stoker")
         os.makedirs(config, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = port or free.getsockname()[1]
         with open(os.path.join(config, "stoker.yaml"), "w", encoding="utf-8") as file:
-            file.write(f"dags: {box.dags}\nweb: {{listen: '127.0.0.1:{self.port}'}}\n")
+            file.write(f"dags: {box.dags}\nweb:\n  listen: '127.0.0.1:{self.port}'\n  {settings}\n")
         super().__init__(box, ["serve"], len(box.backgrounds))
         box.backgrounds.append(self)
         self.socket = os.path.join(box.home, "control.sock")
@@ -68,8 +68,8 @@ class Control(Background):
 
 
 @contextlib.contextmanager
-def control(box, *names):
-    daemon = Control(box)
+def control(box, *names, settings=""):
+    daemon = Control(box, settings=settings)
     daemon.knows(*names)
     yield daemon
     daemon.signal(signal.SIGTERM)
