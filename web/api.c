@@ -168,7 +168,8 @@ static void answer_read(struct exchange *exchange)
 	}
 	make_answer(exchange);
 	if (source->version != NULL && exchange->status == 200 && exchange->answer_bytes <= CACHE_BYTES_EACH_MAX) {
-		cache_put(cache, key, exchange->answer, exchange->answer_tag, version, now_mono_ms);
+		cache_put(cache, key, exchange->answer, exchange->answer_bytes, exchange->answer_tag, version,
+			  now_mono_ms);
 		exchange->answer_is_kept = true;
 	}
 }

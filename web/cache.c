@@ -6,10 +6,11 @@
 
 #include "common/mem.h"
 
-static void drop(struct cache_answer *answer)
+static void drop(struct cache *cache, struct cache_answer *answer)
 {
 	if (answer->key == NULL)
 		return;
+	cache->bytes -= answer->bytes;
 	http->destroy_response(answer->response);
 	free(answer->key);
 	memset(answer, 0, sizeof *answer);
@@ -36,14 +37,22 @@ const struct cache_answer *cache_find(const struct cache *cache, const char *key
 	return NULL;
 }
 
-void cache_put(struct cache *cache, const char *key, struct MHD_Response *response, const char *tag, int64_t version,
-	       int64_t now_mono_ms)
+void cache_put(struct cache *cache, const char *key, struct MHD_Response *response, size_t bytes, const char *tag,
+	       int64_t version, int64_t now_mono_ms)
 {
 	struct cache_answer *answer = find_key(cache, key);
 
-	if (answer == NULL)
-		answer = &cache->answers[cache->next++ % CACHE_ANSWERS];
-	drop(answer);
+	if (answer != NULL)
+		drop(cache, answer);
+	while (answer == NULL || cache->bytes + bytes > CACHE_BYTES_MAX) {
+		struct cache_answer *oldest = &cache->answers[cache->next++ % CACHE_ANSWERS];
+
+		drop(cache, oldest);
+		if (answer == NULL)
+			answer = oldest;
+	}
+	cache->bytes += bytes;
+	answer->bytes = bytes;
 	answer->key = mem_strdup(key);
 	answer->response = response;
 	snprintf(answer->tag, sizeof answer->tag, "%s", tag);
@@ -54,5 +63,5 @@ void cache_put(struct cache *cache, const char *key, struct MHD_Response *respon
 void cache_fini(struct cache *cache)
 {
 	for (unsigned i = 0; i < CACHE_ANSWERS; i++)
-		drop(&cache->answers[i]);
+		drop(cache, &cache->answers[i]);
 }

@@ -14,12 +14,19 @@
 
 #include "web/library.h"
 
-enum { CACHE_ANSWERS = 64, CACHE_BYTES_EACH_MAX = 256 * 1024, CACHE_MS = 500, CACHE_TAG_BYTES = 32 };
+enum {
+	CACHE_ANSWERS = 64,
+	CACHE_BYTES_MAX = 16 * 1024 * 1024,	/* of all of them */
+	CACHE_BYTES_EACH_MAX = 2 * 1024 * 1024,
+	CACHE_MS = 500,
+	CACHE_TAG_BYTES = 32,
+};
 
 struct cache_answer {
 	char *key; /* NULL: free */
 	struct MHD_Response *response;
 	char tag[CACHE_TAG_BYTES];
+	size_t bytes;
 	int64_t version;
 	int64_t until_mono_ms;
 };
@@ -27,15 +34,16 @@ struct cache_answer {
 struct cache {
 	struct cache_answer answers[CACHE_ANSWERS];
 	unsigned next; /* whose place is taken next */
+	size_t bytes;  /* of all of them */
 };
 
 /* NULL: there is none that is still good. */
 const struct cache_answer *cache_find(const struct cache *cache, const char *key, int64_t version,
 				      int64_t now_mono_ms);
 
-/* The response is taken over. */
-void cache_put(struct cache *cache, const char *key, struct MHD_Response *response, const char *tag, int64_t version,
-	       int64_t now_mono_ms);
+/* The response of so many bytes, at most CACHE_BYTES_EACH_MAX, is taken over. */
+void cache_put(struct cache *cache, const char *key, struct MHD_Response *response, size_t bytes, const char *tag,
+	       int64_t version, int64_t now_mono_ms);
 
 void cache_fini(struct cache *cache);
 
