@@ -208,7 +208,7 @@ check() {
 	fi
 }
 
-# For tests/e2e/test_page.py, which is skipped without it. Only where npm is there already: Debian's brings 300 packages
+# For tests/e2e/test_page.py, which is skipped without it. Only where npm is there already: Debian's brings 400 packages
 # along. What it installs is pinned by a lock file, and stays in tests/e2e/page.
 install_browser() {
 	command -v npm >/dev/null || return 0
