@@ -250,14 +250,24 @@ static int make_name(struct store *store, struct err *err)
 
 static int configure(struct store *store, struct err *err)
 {
-	sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
-	sqlite3_extended_result_codes(store->db, 1);
 	if (!store->writable)
 		return run_sql(store, "PRAGMA query_only = on", "open", err);
 	return run_sql(store,
 		       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = on;"
 		       "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 33554432;",
 		       "open", err);
+}
+
+/* Before anything is asked: also the first question waits while the database is locked. */
+static int open_database(struct store *store, int flags, struct err *err)
+{
+	const char *path = store->path == NULL ? ":memory:" : store->path;
+
+	if (sqlite3_open_v2(path, &store->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		return store_error(store, err, "open");
+	sqlite3_busy_timeout(store->db, STORE_BUSY_MS);
+	sqlite3_extended_result_codes(store->db, 1);
+	return 0;
 }
 
 static bool is_new(const struct store *store)
@@ -269,13 +279,11 @@ static bool is_new(const struct store *store)
 
 static int open_writer(struct store *store, struct err *err)
 {
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	bool new = is_new(store);
 
 	store->writable = true;
-	if (sqlite3_open_v2(store->path == NULL ? ":memory:" : store->path, &store->db, flags, NULL) !=
-	    SQLITE_OK)
-		return store_error(store, err, "open");
+	if (open_database(store, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) < 0)
+		return err->code;
 	/* What gc frees can be given back; it can be said to an empty database alone. */
 	if (new && run_sql(store, "PRAGMA auto_vacuum = INCREMENTAL", "open", err) < 0)
 		return err->code;
@@ -327,11 +335,10 @@ int store_open_reader(const char *home, struct store **store_out, struct err *er
 		rc = errno == ENOENT ? err_set(err, ERR_NOT_FOUND, "nothing has run here yet: there is no %s",
 					       store->path)
 				     : err_errno(err, "open %s", store->path);
-	} else if (sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
-				   NULL) != SQLITE_OK) {
-		rc = store_error(store, err, "open");
 	} else {
-		rc = configure(store, err);
+		rc = open_database(store, SQLITE_OPEN_READONLY, err);
+		if (rc == 0)
+			rc = configure(store, err);
 		if (rc == 0)
 			rc = migrate_check(store, err);
 		if (rc == 0)

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 
-from lib import STOKER, Sandbox, check, equal, has, main, story, wait_for
+from lib import STOKER, Sandbox, check, equal, has, main, read_bytes, story, wait_for
 
 COMMANDS = ("validate", "run", "next", "status", "runs", "logs", "why", "cancel", "retry", "checkpoints", "events")
 COMMANDS += ("list", "pause", "unpause", "backfill")
@@ -463,6 +465,22 @@ def first_together(box: Sandbox):
     runners = [box.start("run", "p.yaml") for _ in range(5)]
     equal([runner.wait() for runner in runners], [0] * 5, "".join(runner.text for runner in runners))
     equal(sorted(row["run"] for row in box.runs()), [f"p/{n}" for n in range(1, 6)], "the runs")
+
+
+@story("a first run waits while somebody holds the new, empty database")
+def first_held(box: Sandbox):
+    box.file("p.yaml", PARAMS)
+    os.makedirs(box.home)
+
+    def naps():
+        return int(re.search(rb"\nvoluntary_ctxt_switches:\s+(\d+)", read_bytes(f"/proc/{runner.pid}/status")).group(1))
+
+    with closing(sqlite3.connect(os.path.join(box.home, "stoker.db"), isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        runner = box.start("run", "p.yaml")
+        wait_for(lambda: not runner.running() or naps() > 20, "it gave up, or looks again and again")
+        db.execute("ROLLBACK")
+    equal(runner.wait(), 0, runner.text)
 
 
 @story("two runs at once, of one DAG and of two, do not get in each other's way")
