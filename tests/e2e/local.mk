@@ -39,7 +39,7 @@ e2e_stories = \
 	tests/e2e/test_web.py \
 	tests/e2e/test_workers.py
 TESTS += $(e2e_stories)
-EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/webclient.py tests/e2e/lab.py tests/e2e/labinside.py
+EXTRA_DIST += $(e2e_stories) tests/e2e/lib.py tests/e2e/daemon.py tests/e2e/webclient.py tests/e2e/lab.py tests/e2e/labinside.py
 EXTRA_DIST += tests/e2e/page/drive.js tests/e2e/page/package.json tests/e2e/page/package-lock.json
 
 # Drives the ssh transport without a scheduler above it.
