@@ -36,6 +36,7 @@ struct dag_position {
 };
 
 enum dag_param_type { DAG_PARAM_STRING, DAG_PARAM_INT, DAG_PARAM_FLOAT, DAG_PARAM_BOOL };
+extern const char *const dag_param_type_words[]; /* as they are written; so are those below. NULL ends each */
 
 struct dag_param {
 	const char *name;
@@ -110,6 +111,7 @@ struct dag_step {
 
 enum dag_catchup { DAG_CATCHUP_NONE, DAG_CATCHUP_LATEST, DAG_CATCHUP_ALL };
 enum dag_overlap { DAG_OVERLAP_SKIP, DAG_OVERLAP_QUEUE, DAG_OVERLAP_REPLACE };
+extern const char *const dag_catchup_words[], *const dag_overlap_words[];
 
 struct dag_schedule {
 	const char *cron;     /* as written, checked */
@@ -124,6 +126,7 @@ struct dag_schedule {
 };
 
 enum dag_after_state { DAG_AFTER_SUCCEEDED, DAG_AFTER_FAILED, DAG_AFTER_ENDED };
+extern const char *const dag_after_words[];
 
 /* A run waits until another DAG's run of the same night ended in a given way. */
 struct dag_after {

@@ -8,7 +8,7 @@
 #include "dag/scalar.h"
 #include "dag/value.h"
 
-static const char *const type_words[] = { "string", "int", "float", "bool", NULL }; /* enum dag_param_type */
+const char *const dag_param_type_words[] = { "string", "int", "float", "bool", NULL };
 
 static const char *const type_titles[] = { "a string", "a whole number", "a number", "true or false" };
 
@@ -43,7 +43,7 @@ static void read_required(struct spec *spec, const struct field *field, const st
 }
 
 static const struct field param_fields[] = {
-	{ "type", read_type, 0, .example = "int", .words = type_words },
+	{ "type", read_type, 0, .example = "int", .words = dag_param_type_words },
 	{ "default", value_keep, AT(struct draft, fallback), .example = "20" },
 	{ "min", value_keep, AT(struct draft, min), .example = "1" },
 	{ "max", value_keep, AT(struct draft, max), .example = "500" },

@@ -10,9 +10,9 @@
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-static const char *const catchup_words[] = { "none", "latest", "all", NULL };      /* enum dag_catchup */
-static const char *const overlap_words[] = { "skip", "queue", "replace", NULL };   /* enum dag_overlap */
-static const char *const state_words[] = { "succeeded", "failed", "ended", NULL }; /* enum dag_after_state */
+const char *const dag_catchup_words[] = { "none", "latest", "all", NULL };
+const char *const dag_overlap_words[] = { "skip", "queue", "replace", NULL };
+const char *const dag_after_words[] = { "succeeded", "failed", "ended", NULL };
 
 struct draft {
 	struct dag_schedule schedule; /* all but its cron line */
@@ -145,8 +145,8 @@ static void add_schedule(struct spec *spec, const struct draft *draft, const str
 static const struct field schedule_fields[] = {
 	{ "cron", value_keep, AT(struct draft, cron), .example = "\"30 2 * * *\"" },
 	{ "timezone", spec_schedule_read_timezone, AT(struct draft, schedule.timezone), .example = "Europe/Berlin" },
-	{ "catchup", value_choice, AT(struct draft, schedule.catchup), .words = catchup_words },
-	{ "overlap", value_choice, AT(struct draft, schedule.overlap), .words = overlap_words },
+	{ "catchup", value_choice, AT(struct draft, schedule.catchup), .words = dag_catchup_words },
+	{ "overlap", value_choice, AT(struct draft, schedule.overlap), .words = dag_overlap_words },
 	{ "start_deadline", value_duration, AT(struct draft, schedule.start_deadline_ms), .example = "2h" },
 	{ "jitter", value_duration, AT(struct draft, schedule.jitter_ms), .example = "5m", .max = DAY_MS },
 	{ "from", value_keep, AT(struct draft, from), .example = "2026-12-01" },
@@ -206,7 +206,7 @@ void spec_schedule_read(struct spec *spec, const struct field *field, const stru
 
 static const struct field after_fields[] = {
 	{ "dag", value_name, AT(struct dag_after, dag), .example = "nightly-extract" },
-	{ "state", value_choice, AT(struct dag_after, state), .words = state_words },
+	{ "state", value_choice, AT(struct dag_after, state), .words = dag_after_words },
 	{ "within", value_duration, AT(struct dag_after, within_ms), .example = "6h" },
 };
 

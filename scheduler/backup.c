@@ -318,9 +318,6 @@ static int pass_folders(struct store *store, const char *home, struct err *err)
 
 static int go_far(struct store *store, const char *home, const char *path, int64_t now_wall_ms, struct err *err)
 {
-	const struct action event = { .kind = SAVE_EVENT,
-				      .id.task = UINT64_MAX,
-				      .event = { now_wall_ms, "state.restored", "stoker", "", path } };
 	int rc = store_begin(store, err);
 
 	if (rc < 0)
@@ -335,7 +332,7 @@ static int go_far(struct store *store, const char *home, const char *path, int64
 	if (rc == 0)
 		rc = bind_and_step(store, STMT_restore_new_sequence, NULL, FAR, err);
 	if (rc == 0)
-		rc = store_save_event(store, &event, err);
+		rc = store_put_event(store, 0, "state.restored", "stoker", "", path, now_wall_ms, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }
 

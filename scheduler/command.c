@@ -41,6 +41,18 @@ int command_usage(const struct command *command, const char *format, ...)
 	return COMMAND_USAGE;
 }
 
+int command_run_status(enum run_state state)
+{
+	switch (state) {
+	case RUN_SUCCEEDED:
+		return COMMAND_DONE;
+	case RUN_CANCELED:
+		return COMMAND_CANCELED;
+	default:
+		return COMMAND_FAILED;
+	}
+}
+
 int command_status_of(enum err_code code)
 {
 	switch (code) {

@@ -16,6 +16,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "scheduler/run.h"
 #include "scheduler/settings.h"
 #include "scheduler/store.h"
 
@@ -58,6 +59,7 @@ bool command_number(const char *text, int64_t min, int64_t max, int64_t *number_
 /* --- errors --------------------------------------------------------------------------------------------- */
 
 int command_status_of(enum err_code code);
+int command_run_status(enum run_state state); /* of a command that stayed with a run until its end */
 
 /* Prints `stoker: <text>` to stderr and returns the exit status that stands for the error. */
 int command_fail(const struct err *err);

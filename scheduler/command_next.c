@@ -152,12 +152,11 @@ static struct timeline *earliest(struct plan *plan)
 
 static json_t *schedule_object(const struct timeline *timeline)
 {
-	static const char *const catchup_words[] = { "none", "latest", "all" };
 	json_t *object = json_object();
 
 	view_set_text(object, "cron", timeline->definition->cron);
 	view_set_text(object, "timezone", zone_name(timeline->zone));
-	view_set_text(object, "catchup", catchup_words[timeline->definition->catchup]);
+	view_set_text(object, "catchup", dag_catchup_words[timeline->definition->catchup]);
 	view_set_number(object, "jitter_ms", timeline->definition->jitter_ms);
 	json_object_set_new(object, "over", json_boolean(timeline->over));
 	return object;

@@ -60,18 +60,6 @@ static void stop(struct session *session)
 		close_handle((uv_handle_t *)&session->signals[i]);
 }
 
-static int status_of(enum run_state state)
-{
-	switch (state) {
-	case RUN_SUCCEEDED:
-		return COMMAND_DONE;
-	case RUN_CANCELED:
-		return COMMAND_CANCELED;
-	default:
-		return COMMAND_FAILED;
-	}
-}
-
 /* --- who is told ---------------------------------------------------------------------------------------- */
 
 /* Each of the run's notices is tried once; what fails, or takes too long, is kept. */
@@ -139,7 +127,7 @@ static void on_ended(void *context, const struct run *run)
 {
 	struct session *session = context;
 
-	session->status = status_of(run->row.state);
+	session->status = command_run_status(run->row.state);
 	if (session->how->verb == FOREGROUND_CANCEL && run->row.state == RUN_CANCELED)
 		session->status = COMMAND_DONE;
 	progress_finish(session->progress);

@@ -142,22 +142,11 @@ const struct gc_report *gc_report(const struct gc *gc)
 int gc_record(const struct gc *gc, struct store *store, const char *actor, const char *origin, struct err *err)
 {
 	autobuf struct buf text = { 0 };
-	struct action event = { .kind = SAVE_EVENT, .id.task = UINT64_MAX };
-	int rc;
 
 	gc_describe(&gc->report, &text);
 	if (strcmp(buf_text(&text), NOTHING) == 0)
 		return 0;
-	event.event.wall_ms = gc->plan.now_wall_ms;
-	event.event.kind = "gc.done";
-	event.event.actor = actor;
-	event.event.origin = origin;
-	event.event.detail = buf_text(&text);
-	rc = store_begin(store, err);
-	if (rc < 0)
-		return rc;
-	rc = store_save_event(store, &event, err);
-	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
+	return store_add_event(store, "gc.done", actor, origin, buf_text(&text), gc->plan.now_wall_ms, err);
 }
 
 void gc_describe(const struct gc_report *report, struct buf *out)

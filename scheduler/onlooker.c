@@ -151,18 +151,6 @@ static bool is_abandoned(const struct onlooker_state *onlooker)
 
 /* --- the end -------------------------------------------------------------------------------------------- */
 
-static int status_of(const struct onlooker_state *onlooker)
-{
-	switch (onlooker->run->row.state) {
-	case RUN_SUCCEEDED:
-		return COMMAND_DONE;
-	case RUN_CANCELED:
-		return COMMAND_CANCELED;
-	default:
-		return COMMAND_FAILED;
-	}
-}
-
 static int leave(struct onlooker_state *onlooker)
 {
 	const struct run_row *row = &onlooker->run->row;
@@ -200,7 +188,7 @@ static int watch(struct onlooker_state *onlooker, struct err *err)
 			nanosleep(&(struct timespec){ .tv_nsec = ONLOOKER_LOOK_MS * 1000000 }, NULL);
 	}
 	progress_finish(onlooker->progress);
-	return status_of(onlooker);
+	return command_run_status(onlooker->run->row.state);
 }
 
 int onlooker_watch(struct store *store, uint64_t run, const struct onlooker *how)

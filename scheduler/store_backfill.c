@@ -29,16 +29,6 @@ struct row {
 	const char *actor, *origin;
 };
 
-static int add_event(struct store *store, const char *kind, const char *actor, const char *origin,
-		     int64_t wall_ms, const char *detail, struct err *err)
-{
-	return store_save_event(store,
-				&(struct action){ .kind = SAVE_EVENT,
-						  .id.task = UINT64_MAX,
-						  .event = { wall_ms, kind, actor, origin, detail } },
-				err);
-}
-
 /* 1: the statement has a row, whose first number is *number_out. */
 static int find_number(struct store *store, sqlite3_stmt *stmt, int64_t *number_out, struct err *err)
 {
@@ -178,7 +168,7 @@ static int start(struct store *store, const struct store_new_backfill *it, const
 		return rc;
 	detail = mem_printf("%" PRId64 ": %s from %s to %s, at most %d at a time%s", *id_out, it->dag,
 			    it->from, it->to, it->max_active, it->again ? ", again" : "");
-	return add_event(store, "backfill.started", it->actor, it->origin, it->wall_ms, detail, err);
+	return store_put_event(store, 0, "backfill.started", it->actor, it->origin, detail, it->wall_ms, err);
 }
 
 /* --- going on ------------------------------------------------------------------------------------------- */
@@ -283,7 +273,7 @@ static int end_backfill(struct store *store, const struct row *row, int64_t wall
 					   row->id, row->dag, row->from, row->to, row->made, row->left_out);
 	int rc = save_row(store, row, "done", wall_ms, err);
 
-	return rc < 0 ? rc : add_event(store, "backfill.ended", "stoker", "", wall_ms, detail, err);
+	return rc < 0 ? rc : store_put_event(store, 0, "backfill.ended", "stoker", "", detail, wall_ms, err);
 }
 
 static int go_on(struct store *store, struct row *row, const char *local_zone, int64_t wall_ms,
@@ -328,10 +318,10 @@ static int cancel(struct store *store, int64_t id, const char *actor, const char
 	sqlite3_bind_int64(stmt, 4, wall_ms);
 	rc = store_step_done(store, stmt, "cancel a backfill", err);
 	return rc < 0 ? rc
-		      : add_event(store, "backfill.canceled", actor, origin, wall_ms,
-				  arena_printf(arena, "%" PRId64 ": %s from %s to %s", id, row.dag, row.from,
-					       row.to),
-				  err);
+		      : store_put_event(store, 0, "backfill.canceled", actor, origin,
+					arena_printf(arena, "%" PRId64 ": %s from %s to %s", id, row.dag, row.from,
+						     row.to),
+					wall_ms, err);
 }
 
 /* ------------------------------------------------------------------------------------------------------- */

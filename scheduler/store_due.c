@@ -11,19 +11,6 @@
 #include "scheduler/params.h"
 #include "scheduler/store_parts.h"
 
-static const char *const catchup_words[] = { "none", "latest", "all" };
-static const char *const overlap_words[] = { "skip", "queue", "replace" };
-
-static int add_event(struct store *store, const char *kind, const char *actor, const char *origin,
-		     int64_t wall_ms, const char *detail, struct err *err)
-{
-	return store_save_event(store,
-				&(struct action){ .kind = SAVE_EVENT,
-						  .id.task = UINT64_MAX,
-						  .event = { wall_ms, kind, actor, origin, detail } },
-				err);
-}
-
 /* A statement that gives one number. */
 static int read_number(struct store *store, sqlite3_stmt *stmt, const char *doing, int64_t *number_out,
 		       struct err *err)
@@ -54,8 +41,8 @@ static int put_schedule(struct store *store, int64_t dag, int64_t version, const
 	store_bind_text(stmt, 6, it->timezone == NULL ? local_zone : it->timezone);
 	store_bind_text(stmt, 7, it->from);
 	store_bind_text(stmt, 8, it->until);
-	store_bind_text(stmt, 9, catchup_words[it->catchup]);
-	store_bind_text(stmt, 10, overlap_words[it->overlap]);
+	store_bind_text(stmt, 9, dag_catchup_words[it->catchup]);
+	store_bind_text(stmt, 10, dag_overlap_words[it->overlap]);
 	sqlite3_bind_int64(stmt, 11, it->jitter_ms);
 	sqlite3_bind_int64(stmt, 12, it->start_deadline_ms);
 	rc = store_step_row(store, stmt, "put a schedule in force", err);
@@ -150,8 +137,8 @@ static int mark_paused(struct store *store, const char *dag, bool pause, const c
 	sqlite3_bind_int64(stmt, pause ? 3 : 2, wall_ms);
 	rc = store_step_done(store, stmt, pause ? "pause a DAG" : "unpause a DAG", err);
 	return rc < 0 ? rc
-		      : add_event(store, pause ? "dag.paused" : "dag.unpaused", actor, origin, wall_ms, dag,
-				  err);
+		      : store_put_event(store, 0, pause ? "dag.paused" : "dag.unpaused", actor, origin, dag, wall_ms,
+					err);
 }
 
 /* --- the ledger ----------------------------------------------------------------------------------------- */

@@ -212,19 +212,6 @@ static int mark_late(struct store *store, int64_t dag, const struct store_late *
 	return store_step_done(store, stmt, "note lateness", err);
 }
 
-static int tell_event(struct store *store, const char *kind, uint64_t run, const char *detail, int64_t wall_ms,
-		      struct err *err)
-{
-	struct action action = { .kind = SAVE_EVENT, .id = { .run = run, .task = UINT64_MAX } };
-
-	action.event.wall_ms = wall_ms;
-	action.event.kind = kind;
-	action.event.actor = "stoker";
-	action.event.origin = "";
-	action.event.detail = detail;
-	return store_save_event(store, &action, err);
-}
-
 static int tell_late(struct store *store, const struct store_late *late, const struct lateness *lateness,
 		     struct arena *arena, struct err *err)
 {
@@ -241,7 +228,7 @@ static int tell_late(struct store *store, const struct store_late *late, const s
 	};
 
 	if (mark_late(store, lateness->dag, late, err) < 0 ||
-	    tell_event(store, "dag.late", lateness->run, notice.why, late->wall_ms, err) < 0)
+	    store_put_event(store, lateness->run, "dag.late", "stoker", "", notice.why, late->wall_ms, err) < 0)
 		return err->code;
 	return add_to_all(store, &notice, arena_printf(arena, "late %s %s", late->dag, late->window.day),
 			  late->receivers, arena, err);
@@ -376,7 +363,7 @@ int store_failed_notice(struct store *store, const struct outbox_row *row, const
 	rc = end_notice(store, row->id, "failed", error, now_wall_ms, err);
 	/* Only by whoever ended it: it may have been given up by another stoker a moment before. */
 	if (rc == 0 && sqlite3_changes(store->db) > 0)
-		rc = tell_event(store, "notice.failed", row->run, detail, now_wall_ms, err);
+		rc = store_put_event(store, row->run, "notice.failed", "stoker", "", detail, now_wall_ms, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }
 

@@ -27,4 +27,8 @@ int store_parse_dag(const char *path, const char *text, size_t bytes, struct dag
 
 int store_save_event(struct store *store, const struct action *action, struct err *err);
 
+/* One about a run (0: about none), in the caller's transaction; store_add_event has its own. */
+int store_put_event(struct store *store, uint64_t run, const char *kind, const char *actor, const char *origin,
+		    const char *detail, int64_t wall_ms, struct err *err);
+
 #endif

@@ -252,19 +252,6 @@ static int end_requests(struct store *store, uint64_t run, int64_t wall_ms, stru
 	return store_step_done(store, stmt, "end a queued run", err);
 }
 
-static int tell(struct store *store, uint64_t run, const struct queue_ending *ending, const char *kind,
-		const char *actor, const char *origin, const char *detail, struct err *err)
-{
-	struct action action = { .kind = SAVE_EVENT, .id = { .run = run, .task = UINT64_MAX } };
-
-	action.event.wall_ms = ending->wall_ms;
-	action.event.kind = kind;
-	action.event.actor = actor;
-	action.event.origin = origin;
-	action.event.detail = detail;
-	return store_save_event(store, &action, err);
-}
-
 int store_end_queued(struct store *store, uint64_t run, const struct queue_ending *ending, struct err *err)
 {
 	int rc = store_begin(store, err);
@@ -277,10 +264,10 @@ int store_end_queued(struct store *store, uint64_t run, const struct queue_endin
 	if (rc == 0)
 		rc = end_requests(store, run, ending->wall_ms, err);
 	if (rc == 0 && ending->actor != NULL)
-		rc = tell(store, run, ending, "run.cancel_requested", ending->actor, ending->origin, "while queued",
-			  err);
+		rc = store_put_event(store, run, "run.cancel_requested", ending->actor, ending->origin, "while queued",
+				     ending->wall_ms, err);
 	if (rc == 0)
-		rc = tell(store, run, ending, ending->state == RUN_CANCELED ? "run.canceled" : "run.failed",
-			  "stoker", "", ending->message, err);
+		rc = store_put_event(store, run, ending->state == RUN_CANCELED ? "run.canceled" : "run.failed", "stoker",
+				     "", ending->message, ending->wall_ms, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }

@@ -94,14 +94,8 @@ static int add_tasks(struct store *store, const struct dag *dag, uint64_t run, s
 static int add_submitted(struct store *store, const struct store_new_run *new_run, uint64_t run,
 			 struct err *err)
 {
-	struct action action = { .kind = SAVE_EVENT, .id = { .run = run, .task = UINT64_MAX } };
-
-	action.event.wall_ms = new_run->wall_ms;
-	action.event.kind = "run.submitted";
-	action.event.actor = new_run->actor;
-	action.event.origin = new_run->origin;
-	action.event.detail = new_run->params;
-	return store_save_event(store, &action, err);
+	return store_put_event(store, run, "run.submitted", new_run->actor, new_run->origin, new_run->params,
+			       new_run->wall_ms, err);
 }
 
 int store_put_version(struct store *store, const struct dag *dag, int64_t dag_id, int64_t wall_ms,

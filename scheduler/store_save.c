@@ -194,6 +194,27 @@ int store_save_event(struct store *store, const struct action *action, struct er
 	return store_step_done(store, stmt, "save an event", err);
 }
 
+int store_put_event(struct store *store, uint64_t run, const char *kind, const char *actor, const char *origin,
+		    const char *detail, int64_t wall_ms, struct err *err)
+{
+	const struct action event = { .kind = SAVE_EVENT,
+				      .id = { .run = run, .task = UINT64_MAX },
+				      .event = { wall_ms, kind, actor, origin, detail } };
+
+	return store_save_event(store, &event, err);
+}
+
+int store_add_event(struct store *store, const char *kind, const char *actor, const char *origin,
+		    const char *detail, int64_t wall_ms, struct err *err)
+{
+	int rc = store_begin(store, err);
+
+	if (rc < 0)
+		return rc;
+	rc = store_put_event(store, 0, kind, actor, origin, detail, wall_ms, err);
+	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
+}
+
 static int save_request_done(struct store *store, const struct action *action, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_end_request);

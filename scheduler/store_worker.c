@@ -21,9 +21,9 @@ int store_put_worker_labels(struct store *store, const char *worker, const char 
 	return store_step_done(store, stmt, "save a worker's labels", err);
 }
 
-/* With its line in the audit trail. */
-static int mark_drained(struct store *store, const char *worker, const char *by, const struct action *event,
-			struct err *err)
+/* `by`: "" when it is drained no more. With its line in the audit trail. */
+static int mark_drained(struct store *store, const char *worker, const char *by, const char *actor, const char *origin,
+			int64_t wall_ms, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = store_begin(store, err);
@@ -35,42 +35,21 @@ static int mark_drained(struct store *store, const char *worker, const char *by,
 	store_bind_text(stmt, 2, by);
 	rc = store_step_done(store, stmt, "drain a worker", err);
 	if (rc == 0)
-		rc = store_save_event(store, event, err);
+		rc = store_put_event(store, 0, by[0] == '\0' ? "worker.undrained" : "worker.drained", actor, origin, worker,
+				     wall_ms, err);
 	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
 }
 
 int store_drain_worker(struct store *store, const char *worker, const char *actor, const char *origin,
 		       int64_t wall_ms, struct err *err)
 {
-	return mark_drained(store, worker, actor,
-			    &(struct action){ .kind = SAVE_EVENT,
-					      .id.task = UINT64_MAX,
-					      .event = { wall_ms, "worker.drained", actor, origin, worker } },
-			    err);
+	return mark_drained(store, worker, actor, actor, origin, wall_ms, err);
 }
 
 int store_undrain_worker(struct store *store, const char *worker, const char *actor, const char *origin,
 			 int64_t wall_ms, struct err *err)
 {
-	return mark_drained(store, worker, "",
-			    &(struct action){ .kind = SAVE_EVENT,
-					      .id.task = UINT64_MAX,
-					      .event = { wall_ms, "worker.undrained", actor, origin, worker } },
-			    err);
-}
-
-int store_add_event(struct store *store, const char *kind, const char *actor, const char *origin,
-		    const char *detail, int64_t wall_ms, struct err *err)
-{
-	const struct action event = { .kind = SAVE_EVENT,
-				      .id.task = UINT64_MAX,
-				      .event = { wall_ms, kind, actor, origin, detail } };
-	int rc = store_begin(store, err);
-
-	if (rc < 0)
-		return rc;
-	rc = store_save_event(store, &event, err);
-	return rc < 0 ? store_undo(store, rc) : store_commit(store, err);
+	return mark_drained(store, worker, "", actor, origin, wall_ms, err);
 }
 
 int store_trust_worker(struct store *store, const char *worker, const char *keys, const char *actor,

@@ -12,16 +12,6 @@
 #include "scheduler/view_rows.h"
 #include "web/auth.h"
 
-static int save_event(struct store *store, const char *kind, const char *detail, const char *actor, const char *origin,
-		      int64_t wall_ms, struct err *err)
-{
-	const struct action event = { .kind = SAVE_EVENT,
-				      .id.task = UINT64_MAX,
-				      .event = { wall_ms, kind, actor, origin, detail } };
-
-	return store_save_event(store, &event, err);
-}
-
 /* --- making and revoking ---------------------------------------------------------------------------------- */
 
 /* The row of the one in force by that name; 0: there is none. */
@@ -61,7 +51,7 @@ static int add_new(struct store *store, const struct token_row *row, const char 
 	store_bind_text(stmt, 5, actor);
 	sqlite3_bind_int64(stmt, 6, row->expires_wall_ms);
 	rc = store_step_done(store, stmt, "save a token", err);
-	return rc < 0 ? rc : save_event(store, "token.created", detail, actor, origin, wall_ms, err);
+	return rc < 0 ? rc : store_put_event(store, 0, "token.created", actor, origin, detail, wall_ms, err);
 }
 
 int token_add(struct store *store, const struct token_row *row, const char *actor, const char *origin,
@@ -105,7 +95,7 @@ static int revoke_live(struct store *store, const char *name, const char *actor,
 	sqlite3_bind_int64(stmt, 1, id);
 	sqlite3_bind_int64(stmt, 2, wall_ms);
 	rc = store_step_done(store, stmt, "revoke a token", err);
-	return rc < 0 ? rc : save_event(store, "token.revoked", name, actor, origin, wall_ms, err);
+	return rc < 0 ? rc : store_put_event(store, 0, "token.revoked", actor, origin, name, wall_ms, err);
 }
 
 int token_revoke(struct store *store, const char *name, const char *actor, const char *origin, int64_t wall_ms,

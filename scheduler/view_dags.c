@@ -15,21 +15,6 @@
 
 enum { RUNS_MAX = 1000 };
 
-/* --- names of enums --------------------------------------------------------------------------------------- */
-
-static const char *const catchup_names[] = {
-	[DAG_CATCHUP_NONE] = "none", [DAG_CATCHUP_LATEST] = "latest", [DAG_CATCHUP_ALL] = "all"
-};
-static const char *const overlap_names[] = {
-	[DAG_OVERLAP_SKIP] = "skip", [DAG_OVERLAP_QUEUE] = "queue", [DAG_OVERLAP_REPLACE] = "replace"
-};
-static const char *const type_names[] = {
-	[DAG_PARAM_STRING] = "string", [DAG_PARAM_INT] = "int", [DAG_PARAM_FLOAT] = "float", [DAG_PARAM_BOOL] = "bool"
-};
-static const char *const after_names[] = {
-	[DAG_AFTER_SUCCEEDED] = "succeeded", [DAG_AFTER_FAILED] = "failed", [DAG_AFTER_ENDED] = "ended"
-};
-
 static json_t *text_or_null(const char *text)
 {
 	return text == NULL ? json_null() : view_string(text);
@@ -57,7 +42,7 @@ static json_t *schedule_object(const struct dag_schedule *schedule, struct zones
 	/* A zone that cannot be read now is told as it was written. */
 	return json_pack("{s:o, s:o, s:s, s:s}", "cron", view_string(schedule->cron), "timezone",
 			 text_or_null(found ? zone_name(zone) : schedule->timezone), "catchup",
-			 catchup_names[schedule->catchup], "overlap", overlap_names[schedule->overlap]);
+			 dag_catchup_words[schedule->catchup], "overlap", dag_overlap_words[schedule->overlap]);
 }
 
 static void set_schedules(json_t *object, const struct dag *dag, const struct moment_of_view *moment)
@@ -292,7 +277,7 @@ static json_t *params_array(const struct dag *dag)
 		for (size_t k = 0; k < param->choices_count; k++)
 			json_array_append_new(choices, view_string(param->choices[k]));
 		json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "name",
-						      view_string(param->name), "type", type_names[param->type], "default",
+						      view_string(param->name), "type", dag_param_type_words[param->type], "default",
 						      text_or_null(param->fallback), "min",
 						      param->has_min ? json_real(param->min) : json_null(), "max",
 						      param->has_max ? json_real(param->max) : json_null(), "choices",
@@ -326,7 +311,7 @@ static json_t *after_array(const struct dag *dag)
 
 	for (size_t i = 0; i < dag->after_count; i++)
 		json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "dag", view_string(dag->after[i].dag), "state",
-						      after_names[dag->after[i].state], "within_ms",
+						      dag_after_words[dag->after[i].state], "within_ms",
 						      number_or_null(dag->after[i].within_ms)));
 	return list;
 }
