@@ -13,6 +13,7 @@ the ratios.
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -439,17 +440,34 @@ def bench_ssh(parent, repeat):
     ]
 
 
+def beside(first=""):
+    """60 steps that start one after the other, for about as long as what they stand beside takes."""
+    return "".join(f"  s{i}: {{needs: [{first if i == 0 else f's{i - 1}'}], run: sleep 0.05}}\n" for i in range(60))
+
+
+def latest_start(ssh, run):
+    """Milliseconds from the decision to the process, of the latest of those beside."""
+    tasks = [(task["started"], task["attempts"][0]["started"]) for task in ssh.home.json("status", run)["tasks"]
+             if re.fullmatch(r"s\d+", task["task"])]
+    if len(tasks) != 60:
+        raise Failed(f"{run}: {len(tasks)} steps beside it")
+    return max((seconds_of(began) - seconds_of(decided)) * 1000 for decided, began in tasks)
+
+
+def log_bytes(ssh, run, task):
+    return next(each for each in ssh.home.json("status", run)["tasks"] if each["task"] == task)["attempts"][0]["log_bytes"]
+
+
 def bench_sshlog(parent, repeat):
     ssh = Ssh(parent)
     count = 10**9
     values, bounds, starts, scheduler = [], [], [], []
     head = f"{ssh.heads['h1']}steps:\n  print: {{run: [./bound, print, '{count}']}}\n"
-    # Beside it steps that start one after the other, for about as long as it takes.
-    beside = "".join(f'  s{i}: {{{f"needs: [s{i - 1}], " if i > 0 else ""}run: sleep 0.05}}\n' for i in range(60))
     try:
+        ssh.host.own_disk()
         shutil.copy(BOUND, os.path.join(ssh.host.home, "bound"))
         ssh.run("h1", fan_out, 8)
-        alone, crowded = ssh.home.write("alone.yaml", head), ssh.home.write("crowded.yaml", head + beside)
+        alone, crowded = ssh.home.write("alone.yaml", head), ssh.home.write("crowded.yaml", head + beside())
         plain = ssh.lab.ssh_words("h1", f"./bound print {count}")[len(ssh.lab.prefix):]
         for i in range(max(2, repeat // 2)):
             bounds.append(count / 1e6 / bound("run", *plain, prefix=ssh.lab.prefix)["seconds"])
@@ -457,13 +475,10 @@ def bench_sshlog(parent, repeat):
             values.append(count / 1e6 / ssh.home.stoker("run", alone, watch=memory)["seconds"])
             scheduler.append(max(memory.scheduler, default=0) / MIB)
             ssh.home.stoker("run", crowded)
-            tasks = {task["task"]: task["attempts"][0] | {"decided": task["started"]}
-                     for task in ssh.home.json("status", f"crowded/{i + 1}")["tasks"]}
-            kept = tasks.pop("print")["log_bytes"]
+            kept = log_bytes(ssh, f"crowded/{i + 1}", "print")
             if kept != count:
                 raise Failed(f"crowded/{i + 1}: {kept} bytes of log, {count} were printed")
-            starts.append(max((seconds_of(task["started"]) - seconds_of(task["decided"])) * 1000
-                              for task in tasks.values()))
+            starts.append(latest_start(ssh, f"crowded/{i + 1}"))
             shutil.rmtree(os.path.join(ssh.home.env["STOKER_HOME"], "runs"))
     finally:
         ssh.close()
@@ -476,20 +491,24 @@ def bench_sshlog(parent, repeat):
 
 
 class Arrival:
-    """Waits beside a run for a file to come from another machine: seconds from its first byte to its place."""
+    """Waits beside a run for a file to come from another machine: seconds from its first byte to its place, and by how
+    much a log, if there is one, grew in that time."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.seconds = None
+    def __init__(self, folder, log=None):
+        self.folder, self.log = folder, log
+        self.seconds, self.log_bytes = None, 0
+
+    def log_size(self):
+        return os.path.getsize(self.log) if self.log is not None and os.path.exists(self.log) else 0
 
     def __call__(self, process):
-        began = None
+        began, before = None, 0
         while process.poll() is None and self.seconds is None:
             names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
             if began is None and names:
-                began = time.monotonic()
+                began, before = time.monotonic(), self.log_size()
             if any(not name.endswith(".part") for name in names):
-                self.seconds = time.monotonic() - began
+                self.seconds, self.log_bytes = time.monotonic() - began, self.log_size() - before
             time.sleep(0.01)
 
 
@@ -504,30 +523,50 @@ def both(one, two):
 
 def bench_sshcopy(parent, repeat):
     ssh = Ssh(parent)
-    values, bounds, scheduler = [], [], []
-    fetched = os.path.join(ssh.home.env["STOKER_HOME"], "parcels", "fetched")
+    values, busy, starts, bounds, scheduler = [], [], [], [], []
+    state = ssh.home.env["STOKER_HOME"]
+    fetched = os.path.join(state, "parcels", "fetched")
+    printed, pace = 800 * 10**6, 100 * 10**6  # by a step that talks while the file comes
+
+    def fetch(name, count, more="", log=None):
+        dag = ssh.home.write(f"{name}.yaml", f"workdir: {ssh.host.remote_home}\ndefaults: {{worker: h1}}\nsteps:\n"
+                             f"  make: {{artifacts: [big], run: ./bound print {count} >big}}\n"
+                             f"  use: {{needs: [make], worker: local, run: rm big}}\n{more}")
+        memory, arrival = Memory("VmHWM"), Arrival(fetched, log)
+        ssh.home.stoker("run", dag, watch=both(memory, arrival))
+        if arrival.seconds is None:
+            raise Failed("the artifact did not come")
+        scheduler.append(max(memory.scheduler, default=0) / MIB)
+        shutil.rmtree(fetched)
+        return (count + arrival.log_bytes) / 1e6 / arrival.seconds
+
     try:
+        ssh.host.own_disk()
         shutil.copy(BOUND, os.path.join(ssh.host.home, "bound"))
         ssh.run("h1", fan_out, 8)
         for i in range(max(2, repeat)):
-            count = 1024 * MIB + i  # never the same bytes again, or they would not be sent
-            copy = ssh.home.write("copy.yaml", f"workdir: {ssh.host.remote_home}\nsteps:\n"
-                                  f"  make: {{worker: h1, artifacts: [big], run: ./bound print {count} >big}}\n"
-                                  "  use: {needs: [make], worker: local, run: rm big}\n")
-            memory, arrival = Memory("VmHWM"), Arrival(fetched)
-            ssh.home.stoker("run", copy, watch=both(memory, arrival))
-            if arrival.seconds is None:
-                raise Failed("the artifact did not come")
-            values.append(count / 1e6 / arrival.seconds)
-            scheduler.append(max(memory.scheduler, default=0) / MIB)
+            count = 1024 * MIB + 2 * i  # never the same bytes again, or they would not be sent
+            values.append(fetch("copy", count))
             plain = ssh.lab.ssh_words("h1", "cat big")[len(ssh.lab.prefix):]
             bounds.append(count / 1e6 / bound("run", *plain, prefix=ssh.lab.prefix)["seconds"])
-            shutil.rmtree(fetched)
+            run = f"busy/{i + 1}"
+            talk = f"  print: {{needs: [make], run: ./bound print {printed} {pace}}}\n"
+            busy.append(fetch("busy", count + 1, talk + beside("make"),
+                              os.path.join(state, "runs", run, "print.1.log")))
+            starts.append(latest_start(ssh, run))
+            kept = log_bytes(ssh, run, "print")
+            if kept != printed:
+                raise Failed(f"{run}: {kept} bytes of log, {printed} were printed")
+            shutil.rmtree(os.path.join(state, "runs"))
     finally:
         ssh.close()
     return [
         Row("artifact of 1 GiB over ssh", "MB/s", values, "ssh HOST cat, to nowhere", bounds, 0.6, "<", "ratio",
             "from its first byte to verified and on the disk"),
+        Row("the same and 100 MB/s of log", "MB/s", busy, "ssh HOST cat, to nowhere", bounds, 0.6, "<", "ratio",
+            "both together, while the artifact comes"),
+        Row("start of a task meanwhile, the latest of 60", "ms", starts, limit=250,
+            note="from the decision to the process"),
         Row("scheduler, peak RSS in it", "MiB", scheduler, limit=64),
     ]
 

@@ -4,7 +4,7 @@
  *   bound spawn N IN_FLIGHT WORD...   posix_spawn and wait of WORD... N times, IN_FLIGHT at once
  *   bound commit N FILE               N transactions of one small row each: SQLite, WAL, synchronous=FULL
  *   bound copy BYTES FROM TO          makes FROM, then copies it to TO as cat does: read and write in turn
- *   bound print BYTES                 prints lines as fast as the reader takes them; a talkative step
+ *   bound print BYTES [BYTES_PER_S]   prints lines as fast as the reader takes them, or slower; a talkative step
  *   bound run WORD...                 runs WORD...; its parent is small, so the peak of memory is its own
  *
  * Each but print writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
@@ -154,17 +154,21 @@ static void write_all(int fd, const char *bytes, size_t n)
 }
 
 /* Whole lines of 100 bytes, so that whoever reads them has lines to find. */
-static void write_lines(int fd, uint64_t bytes)
+static void write_lines(int fd, uint64_t bytes, uint64_t bytes_per_s)
 {
 	static char block[PRINT_BYTES];
+	double begin = now_seconds();
+	uint64_t written = 0;
 
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] = i % 100 == 99 ? '\n' : (char)('a' + i % 26);
-	while (bytes > 0) {
-		size_t n = bytes < sizeof(block) ? (size_t)bytes : sizeof(block);
+	while (written < bytes) {
+		size_t n = bytes - written < sizeof(block) ? (size_t)(bytes - written) : sizeof(block);
 
+		while (bytes_per_s > 0 && (double)written > (now_seconds() - begin) * (double)bytes_per_s)
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 		write_all(fd, block, n);
-		bytes -= n;
+		written += n;
 	}
 }
 
@@ -184,7 +188,7 @@ static void bound_copy(uint64_t bytes, const char *from, const char *to)
 	double begin;
 	ssize_t n;
 
-	write_lines(source, bytes);
+	write_lines(source, bytes, 0);
 	close(source);
 	source = open(from, O_RDONLY | O_CLOEXEC);
 	if (source < 0)
@@ -226,12 +230,12 @@ int main(int argc, char *argv[])
 		bound_commit(parse_number(argv[2]), argv[3]);
 	else if (strcmp(what, "copy") == 0 && argc == 5)
 		bound_copy(parse_number(argv[2]), argv[3], argv[4]);
-	else if (strcmp(what, "print") == 0 && argc == 3)
-		write_lines(STDOUT_FILENO, parse_number(argv[2]));
+	else if (strcmp(what, "print") == 0 && (argc == 3 || argc == 4))
+		write_lines(STDOUT_FILENO, parse_number(argv[2]), argc == 4 ? parse_number(argv[3]) : 0);
 	else if (strcmp(what, "run") == 0 && argc > 2)
 		bound_run(argv + 2);
 	else
 		die("usage: bound spawn N IN_FLIGHT WORD... | commit N FILE | copy BYTES FROM TO | "
-		    "print BYTES | run WORD...");
+		    "print BYTES [BYTES_PER_S] | run WORD...");
 	return 0;
 }

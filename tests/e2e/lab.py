@@ -436,6 +436,12 @@ class NamespaceHost(Host):
         return command("nsenter", "--target", str(self.init.pid), "--net", "--pid", "--mount", "--uts", "--ipc",
                        "--wd=/", "--", *words, code=code, data=data)
 
+    def own_disk(self):
+        """What the agent keeps does not wait for the disk of this machine, as it would not on another one."""
+        folder = self.remote_home + "/.stoker"
+        self.enter("mkdir", "-p", folder)
+        self.enter("mount", "-t", "tmpfs", "-o", f"mode=0700,uid={self.user_id},gid={self.user_id}", "tmpfs", folder)
+
     def mount_home(self, options):
         """A small or a strict file system in place of the home: "size=1m", "noexec", "ro" and the like."""
         self.enter("mount", "-t", "tmpfs", "-o", f"mode=0755,uid={self.user_id},gid={self.user_id},{options}", "tmpfs",
