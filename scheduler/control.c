@@ -15,187 +15,119 @@
 #include "scheduler/token.h"
 #include "scheduler/view.h"
 
+enum { SHORT_LIST = 200 };
+
 /* --- reads ------------------------------------------------------------------------------------------------ */
-
-static int read_dags(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct view_dag_facts *facts;
-	size_t count = control_facts(control, &arena, &facts);
-
-	return view_dags(control->reader, control->zones, facts, count, query->limit, query->now_wall_ms, out, err);
-}
-
-static int read_dag(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	struct view_dag_facts facts;
-	bool known = control_facts_of(control, query->dag, &facts);
-
-	return view_dag(control->reader, control->zones, query->dag, known ? &facts : NULL, query->limit,
-			query->now_wall_ms, out, err);
-}
-
-/* A date is one of the scheduler's zone. */
-static int read_time(const struct control *control, const char *name, const char *text, int64_t *wall_ms_out,
-		     struct err *err)
-{
-	const struct zone *zone;
-	struct instant instant;
-	int rc;
-
-	*wall_ms_out = 0;
-	if (text == NULL)
-		return 0;
-	rc = instant_parse(text, &instant, err);
-	if (rc == 0)
-		rc = zones_find(control->zones, NULL, &zone, err);
-	if (rc < 0)
-		return err_wrap(err, "'%s'", name);
-	*wall_ms_out = instant_in(&instant, zone) * 1000;
-	return 0;
-}
-
-/* A file that was never good has no DAG in the database, and yet it is there. */
-static bool is_file(const struct control *control, const char *dag)
-{
-	struct view_dag_facts facts;
-
-	return control_facts_of(control, dag, &facts);
-}
-
-static int read_occurrences(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	struct view_occurrences page = { .dag = query->dag, .limit = query->limit, .before = query->before };
-	int rc;
-
-	if (read_time(control, "from", query->from, &page.from_wall_ms, err) < 0 ||
-	    read_time(control, "to", query->to, &page.to_wall_ms, err) < 0)
-		return err->code;
-	rc = view_occurrences(control->reader, control->zones, &page, query->now_wall_ms, out, err);
-	if (rc != ERR_NOT_FOUND || !is_file(control, query->dag))
-		return rc;
-	*out = json_pack("{s:s, s:n, s:n, s:[], s:[], s:n}", "dag", query->dag, "paused_by", "paused_since", "coming",
-			 "past", "next");
-	return 0;
-}
-
-static int read_backfills(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	int rc = view_backfills(control->reader, query->dag, query->limit, out, err);
-
-	if (rc != ERR_NOT_FOUND || !is_file(control, query->dag))
-		return rc;
-	*out = json_pack("{s:[]}", "backfills");
-	return 0;
-}
-
-static int read_backfill_plan(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	const struct store_new_backfill wanted = {
-		.dag = query->dag,
-		.from = query->from,
-		.to = query->to,
-		.again = query->again,
-		.wall_ms = query->now_wall_ms,
-	};
-
-	if (!is_file(control, query->dag) && view_find_dag(control->reader, query->dag, err) < 0)
-		return err->code;
-	return view_backfill_plan(control->reader, control->zones, &wanted, query->limit, out, err);
-}
-
-static int read_runs(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	const struct view_page page = {
-		.dag = query->dag, .state = query->state, .limit = query->limit, .before = query->before
-	};
-	int rc = view_runs(control->reader, &page, out, err);
-
-	if (rc != ERR_NOT_FOUND || !is_file(control, query->dag))
-		return rc;
-	*out = json_pack("{s:[], s:n}", "runs", "next"); /* it is there, and has not run yet */
-	return 0;
-}
-
-static int read_events(struct control *control, const struct web_query *query, json_t **out, struct err *err)
-{
-	struct view_events wanted = { .after = query->after, .limit = query->limit };
-
-	if (query->run != NULL && view_find_run(control->reader, query->run, &wanted.run, err) < 0)
-		return err->code;
-	return view_events(control->reader, &wanted, out, err);
-}
-
-static int read_task(struct control *control, enum web_read what, const struct web_query *query, json_t **out,
-		     struct err *err)
-{
-	uint64_t run;
-	uint32_t step;
-
-	if (view_find_run(control->reader, query->run, &run, err) < 0 ||
-	    view_find_task(control->reader, run, query->task, &step, err) < 0)
-		return err->code;
-	switch (what) {
-	case WEB_TASK:
-		return view_task(control->reader, run, step, out, err);
-	case WEB_TASK_WHY:
-		return view_why(control->reader, run, (int)step, out, err);
-	case WEB_CHECKPOINTS:
-		return view_checkpoints(control->reader, run, step, query->limit, out, err);
-	default:
-		return view_metrics(control->reader, run, step, query->limit, out, err);
-	}
-}
-
-static int read_run(struct control *control, enum web_read what, const struct web_query *query, json_t **out,
-		    struct err *err)
-{
-	uint64_t run;
-
-	if (view_find_run(control->reader, query->run, &run, err) < 0)
-		return err->code;
-	return what == WEB_RUN ? view_run(control->reader, run, out, err)
-			       : view_why(control->reader, run, -1, out, err);
-}
 
 static int on_read(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err)
 {
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	struct control *control = context;
+	struct look look = { .store = control->reader, .zones = control->zones };
 
 	switch (what) {
+	case WEB_WORKERS:
+		return view_workers(control->reader, control->settings, query->now_wall_ms, out, err);
+	case WEB_POOLS:
+	case WEB_HEALTH:
+		return control->desk->read(control->desk->context, what, query, out, err);
+	default:
+		look.count = control_facts(control, &arena, &look.facts);
+		return look_read(&look, what, query, out, err);
+	}
+}
+
+/* --- reads by a thread ------------------------------------------------------------------------------------ */
+
+/* Lists of the usual length take less than the way to a thread and back. */
+static bool aside_wants(enum web_read what, const struct web_query *query)
+{
+	switch (what) {
 	case WEB_DAGS:
-		return read_dags(control, query, out, err);
 	case WEB_DAG:
-		return read_dag(control, query, out, err);
-	case WEB_OCCURRENCES:
-		return read_occurrences(control, query, out, err);
-	case WEB_BACKFILLS:
-		return read_backfills(control, query, out, err);
-	case WEB_BACKFILL_PLAN:
-		return read_backfill_plan(control, query, out, err);
-	case WEB_RUNS:
-		return read_runs(control, query, out, err);
 	case WEB_RUN:
 	case WEB_RUN_WHY:
-		return read_run(control, what, query, out, err);
 	case WEB_TASK:
 	case WEB_TASK_WHY:
 	case WEB_CHECKPOINTS:
 	case WEB_METRICS:
-		return read_task(control, what, query, out, err);
+		return true;
+	case WEB_RUNS:
 	case WEB_EVENTS:
-		return read_events(control, query, out, err);
-	case WEB_WORKERS:
-		return view_workers(control->reader, control->settings, query->now_wall_ms, out, err);
-	case WEB_STATUS:
-		return view_status(control->reader, query->limit, out, err);
-	case WEB_POOLS:
-	case WEB_HEALTH:
-	case WEB_READS:
-		break;
+	case WEB_OCCURRENCES:
+	case WEB_BACKFILL_PLAN:
+		return query->limit > SHORT_LIST;
+	default:
+		return false;
 	}
-	return control->desk->read(control->desk->context, what, query, out, err);
 }
+
+/* The files may change meanwhile: their DAGs are held, their texts copied. */
+static void hold_facts(struct control *control)
+{
+	struct control_aside *aside = &control->aside;
+	size_t files = 0;
+	const struct registry_file *file =
+		control->registry == NULL ? NULL : registry_files(control->registry, &files);
+
+	aside->look.count = control_facts(control, &aside->arena, &aside->look.facts);
+	aside->held = mem_array(files + 1, sizeof *aside->held);
+	for (size_t i = 0; i < files; i++)
+		if (file[i].good != NULL)
+			aside->held[aside->held_count++] = registry_hold(file[i].good);
+	for (size_t i = 0; i < aside->look.count; i++) {
+		struct view_dag_facts *facts = &aside->look.facts[i];
+
+		facts->name = arena_strdup(&aside->arena, facts->name);
+		facts->path = facts->path == NULL ? NULL : arena_strdup(&aside->arena, facts->path);
+		facts->problem = facts->problem == NULL ? NULL : arena_strdup(&aside->arena, facts->problem);
+	}
+}
+
+static void *aside_prepare(void *context, enum web_read what, const struct web_query *query)
+{
+	struct control *control = context;
+	struct control_aside *aside = &control->aside;
+
+	(void)what;
+	(void)query;
+	arena_init(&aside->arena);
+	aside->look.store = control->aside_reader;
+	if (aside->timezone_changed) {
+		zones_free(aside->look.zones);
+		aside->look.zones = zones_new(control->settings->timezone);
+		aside->timezone_changed = false;
+	}
+	hold_facts(control);
+	return aside;
+}
+
+static int aside_read(void *prepared, enum web_read what, const struct web_query *query, json_t **out,
+		      struct err *err)
+{
+	struct control_aside *aside = prepared;
+
+	return look_read(&aside->look, what, query, out, err);
+}
+
+static void aside_forget(void *prepared)
+{
+	struct control_aside *aside = prepared;
+
+	for (size_t i = 0; i < aside->held_count; i++)
+		registry_release(aside->held[i]);
+	free(aside->held);
+	aside->held = NULL;
+	aside->held_count = 0;
+	arena_fini(&aside->arena);
+}
+
+static const struct web_aside aside_reads = {
+	.wants = aside_wants,
+	.prepare = aside_prepare,
+	.read = aside_read,
+	.forget = aside_forget,
+};
 
 /* --- logs ------------------------------------------------------------------------------------------------- */
 
@@ -283,12 +215,14 @@ static int64_t last_event(struct store *reader)
 	return id;
 }
 
-struct control *control_new(struct store *reader, const struct settings *settings, const struct registry *registry,
+struct control *control_new(struct store *reader, struct store *aside_reader, const struct settings *settings, const struct registry *registry,
 			    const struct control_desk *desk)
 {
 	struct control *control = mem_zalloc(sizeof *control);
 
 	control->reader = reader;
+	control->aside_reader = aside_reader;
+	control->aside.timezone_changed = true;
 	control->settings = settings;
 	control->registry = registry;
 	control->zones = zones_new(settings->timezone);
@@ -301,6 +235,7 @@ struct control *control_new(struct store *reader, const struct settings *setting
 		.token = on_token,
 		.metrics = control_metrics,
 		.version = on_version,
+		.aside = &aside_reads,
 		.context = control,
 	};
 	return control;
@@ -314,6 +249,7 @@ void control_free(struct control *control)
 		free(control->ended[i].dag);
 	free(control->ended);
 	zones_free(control->zones);
+	zones_free(control->aside.look.zones);
 	free(control);
 }
 
@@ -322,6 +258,7 @@ void control_set_settings(struct control *control, const struct settings *settin
 	control->settings = settings;
 	zones_free(control->zones);
 	control->zones = zones_new(settings->timezone);
+	control->aside.timezone_changed = true;
 }
 
 const struct web_source *control_source(const struct control *control)

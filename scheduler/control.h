@@ -1,17 +1,18 @@
 /*
  * control.h - what the page, the API and the command line ask the daemon: fills the table of web/source.h
  *
- * Reads are views of a store of its own (a reader on the loop's thread), with what only the daemon knows: the files of
- * the registry, and when each DAG is due. Changes are the daemon's (desk.h).
+ * Reads are views of stores of its own, with what only the daemon knows: the files of the registry, and when each DAG is
+ * due. Short ones are made on the loop's thread, with `reader`; the others by the server's thread, with `aside_reader`.
+ * Changes are the daemon's (desk.h).
  *
- *   control = control_new(reader, settings, registry, &desk);
+ *   control = control_new(reader, aside_reader, settings, registry, &desk);
  *   web_settings = control_web_settings(settings, path, have_tokens);
  *   web_open(loop, &web_settings, control_source(control), &web, &err);
  *
  * For /metrics it counts what ended from the audit trail, and what it is told of by control_count_*; counters begin at
  * zero with the daemon, as Prometheus expects.
  *
- * Ownership: reader, settings, registry and desk are the caller's and outlive it.
+ * Ownership: the readers, settings, registry and desk are the caller's and outlive it.
  */
 #ifndef SCHEDULER_CONTROL_H
 #define SCHEDULER_CONTROL_H
@@ -39,7 +40,7 @@ struct control_desk {
 struct control;
 
 /* `registry` may be NULL: then no DAG has a file. */
-struct control *control_new(struct store *reader, const struct settings *settings, const struct registry *registry,
+struct control *control_new(struct store *reader, struct store *aside_reader, const struct settings *settings, const struct registry *registry,
 			    const struct control_desk *desk);
 void control_free(struct control *control); /* NULL is harmless */
 

@@ -34,18 +34,3 @@ size_t control_facts(const struct control *control, struct arena *arena, struct 
 		take_facts(&files[i], name_of(&files[i], arena), &(*out)[i]);
 	return view_dag_facts_sort(*out, count);
 }
-
-bool control_facts_of(const struct control *control, const char *dag, struct view_dag_facts *out)
-{
-	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
-	struct view_dag_facts *facts;
-	size_t count = control_facts(control, &arena, &facts);
-
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(facts[i].name, dag) == 0) {
-			*out = facts[i];
-			out->name = dag;
-			return true;
-		}
-	return false;
-}

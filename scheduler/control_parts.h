@@ -19,9 +19,31 @@ struct control_ended {
 	uint64_t counts[RUN_STATES];
 };
 
+/* What is told from the database and the files is told from these. */
+struct look {
+	struct store *store;
+	struct zones *zones;
+	struct view_dag_facts *facts; /* by name */
+	size_t count;
+};
+
+int look_read(const struct look *look, enum web_read what, const struct web_query *query, json_t **out,
+	      struct err *err);
+
+/* The thread's, while there is something for it to read. */
+struct control_aside {
+	struct look look;
+	struct arena arena;
+	struct registry_dag **held;
+	size_t held_count;
+	bool timezone_changed;
+};
+
 struct control {
 	struct web_source source;
 	struct store *reader;
+	struct store *aside_reader;
+	struct control_aside aside;
 	const struct settings *settings;
 	const struct registry *registry;
 	struct zones *zones; /* each is read once, and not for each DAG of a list */
@@ -35,9 +57,6 @@ struct control {
 
 /* What the registry knows, sorted by name, in memory of the arena. */
 size_t control_facts(const struct control *control, struct arena *arena, struct view_dag_facts **out);
-
-/* The facts of one DAG; false when the registry does not know it. */
-bool control_facts_of(const struct control *control, const char *dag, struct view_dag_facts *out);
 
 int control_metrics(void *context, struct metrics *out, struct err *err);
 

@@ -60,6 +60,7 @@ struct daemon {
 	struct outbox *outbox;
 	struct desk *desk;
 	struct store *reader; /* of the views */
+	struct store *aside_reader; /* of those that a thread makes */
 	struct control_desk control_desk;
 	struct control *control;
 	struct web *web;
@@ -591,9 +592,10 @@ static int open_web(struct daemon *daemon, struct err *err)
 		.context = daemon,
 	};
 	if (store_open_reader(daemon->home, &daemon->reader, err) < 0 ||
+	    store_open_reader(daemon->home, &daemon->aside_reader, err) < 0 ||
 	    token_exists(daemon->reader, clock_wall_ms(), &have_tokens, err) < 0)
 		return err->code;
-	daemon->control = control_new(daemon->reader, daemon->settings, catalog_registry(daemon->catalog),
+	daemon->control = control_new(daemon->reader, daemon->aside_reader, daemon->settings, catalog_registry(daemon->catalog),
 				      &daemon->control_desk);
 	daemon->web_settings = control_web_settings(daemon->settings, paths_control(&daemon->arena, daemon->home),
 						    have_tokens);
@@ -683,6 +685,7 @@ static void free_parts(struct daemon *daemon)
 	queue_free(daemon->queue);
 	if (daemon->engine != NULL)
 		engine_free(daemon->engine);
+	store_close(daemon->aside_reader);
 	store_close(daemon->reader);
 	zones_free(daemon->zones);
 	settings_free(daemon->settings);

@@ -173,6 +173,7 @@ libscheduler_a_SOURCES += \
 	scheduler/command_trigger.c \
 	scheduler/control.c scheduler/control.h scheduler/control_parts.h \
 	scheduler/control_dags.c \
+	scheduler/control_look.c \
 	scheduler/control_metrics.c \
 	scheduler/follow.c scheduler/follow.h \
 	scheduler/histogram.c scheduler/histogram.h \

@@ -11,7 +11,8 @@
 #include "common/scope.h"
 #include "common/utf8.h"
 
-enum { COMPRESSED_BYTES_MIN = 1400 /* what one packet carries */, TAG_DIGITS = 20, TAG_BYTES = TAG_DIGITS + 5, GZIP = 16 };
+enum { COMPRESSED_BYTES_MIN = 1400 /* what one packet carries */, TAG_DIGITS = 20, TAG_BYTES = TAG_DIGITS + 5, GZIP = 16,
+       BLOCK_BYTES = 32 * 1024 };
 
 static const struct {
 	enum err_code code;
@@ -158,18 +159,33 @@ static void *compress_bytes(z_stream *stream, const void *bytes, size_t n, size_
 	return out;
 }
 
-/* Quickly. It needs 256 KiB, which are not to be asked for and cleared for each answer: they are kept. */
-static void *compress_answer(const void *bytes, size_t n, size_t *compressed_bytes_out)
-{
-	static z_stream stream;
-	static bool ready;
+/* It needs 256 KiB, which are not to be asked for and cleared for each answer. */
+struct answer_press {
+	z_stream stream;
+	bool ready;
+};
 
-	if (ready)
-		deflateReset(&stream);
+struct answer_press *answer_press_new(void)
+{
+	return mem_zalloc(sizeof(struct answer_press));
+}
+
+void answer_press_free(struct answer_press *press)
+{
+	if (press != NULL && press->ready)
+		deflateEnd(&press->stream);
+	free(press);
+}
+
+/* Quickly. */
+static void *compress_answer(struct answer_press *press, const void *bytes, size_t n, size_t *compressed_bytes_out)
+{
+	if (press->ready)
+		deflateReset(&press->stream);
 	else
-		start_compressor(&stream, 1);
-	ready = true;
-	return compress_bytes(&stream, bytes, n, compressed_bytes_out);
+		start_compressor(&press->stream, 1);
+	press->ready = true;
+	return compress_bytes(&press->stream, bytes, n, compressed_bytes_out);
 }
 
 /* Well, as it is done once. */
@@ -197,8 +213,79 @@ static void tag_of(const void *bytes, size_t n, char tag_out[TAG_BYTES])
 	snprintf(tag_out, TAG_BYTES, "W/\"%.*s\"", TAG_DIGITS, digest_hex(digest_bytes, hex));
 }
 
+struct answer_made *answer_make(struct answer_press *press, char *text, size_t bytes, const char *type,
+				bool may_compress)
+{
+	struct answer_made *made = mem_zalloc(sizeof *made);
+
+	made->holders = 1;
+	made->type = type;
+	made->bytes = (uint8_t *)text;
+	made->n = bytes;
+	made->compressed = may_compress && bytes >= COMPRESSED_BYTES_MIN;
+	tag_of(text, bytes, made->tag);
+	if (made->compressed) {
+		made->bytes = compress_answer(press, text, bytes, &made->n);
+		free(text);
+	}
+	return made;
+}
+
+void answer_release(struct answer_made *made)
+{
+	if (made == NULL || --made->holders > 0)
+		return;
+	free(made->bytes);
+	free(made);
+}
+
+static void put_header(struct exchange *exchange, const char *tag, bool compressed)
+{
+	if (tag != NULL)
+		answer_header(exchange, MHD_HTTP_HEADER_ETAG, tag);
+	if (compressed)
+		answer_header(exchange, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+	answer_header(exchange, MHD_HTTP_HEADER_VARY, "Accept-Encoding, Cookie, Authorization");
+}
+
+static ssize_t read_made(void *context, uint64_t at, char *out, size_t room)
+{
+	const struct answer_made *made = context;
+	size_t left = made->n - (size_t)at, n = left < room ? left : room;
+
+	memcpy(out, made->bytes + at, n);
+	return (ssize_t)n;
+}
+
+static void on_made_sent(void *context)
+{
+	answer_release(context);
+}
+
+/* What is too large for the cache is not copied: each client takes it at its own pace, and all from the same bytes. */
+static struct MHD_Response *response_of(struct answer_made *made)
+{
+	if (made->n <= CACHE_BYTES_EACH_MAX)
+		return http->create_response_from_buffer(made->n, made->bytes, MHD_RESPMEM_MUST_COPY);
+	made->holders++;
+	return http->create_response_from_callback(made->n, BLOCK_BYTES, read_made, made, on_made_sent);
+}
+
+void answer_made(struct exchange *exchange, struct answer_made *made)
+{
+	if (answer_is_known(exchange, made->tag)) {
+		answer_bytes(exchange, 200, made->type, "", 0, made->tag, "no-cache");
+		return;
+	}
+	answer_response(exchange, 200, response_of(made), made->type, "no-cache");
+	exchange->answer_bytes = made->n;
+	memcpy(exchange->answer_tag, made->tag, sizeof made->tag);
+	put_header(exchange, made->tag, made->compressed);
+}
+
 void answer_text(struct exchange *exchange, unsigned status, char *text, size_t bytes, const char *type)
 {
+	struct answer_press *press = exchange->connection->listener->web->press;
 	struct MHD_Response *response;
 	char tag[TAG_BYTES];
 	bool compressed = bytes >= COMPRESSED_BYTES_MIN && answer_may_compress(exchange);
@@ -210,22 +297,16 @@ void answer_text(struct exchange *exchange, unsigned status, char *text, size_t 
 		return;
 	}
 	if (compressed) {
-		size_t compressed_bytes;
-		char *smaller = compress_answer(text, bytes, &compressed_bytes);
+		char *smaller = compress_answer(press, text, bytes, &bytes);
 
 		free(text);
 		text = smaller;
-		bytes = compressed_bytes;
 	}
 	response = http->create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
 	answer_response(exchange, status, response, type, "no-cache");
 	exchange->answer_bytes = bytes;
 	memcpy(exchange->answer_tag, tag, sizeof tag);
-	if (status == 200)
-		answer_header(exchange, MHD_HTTP_HEADER_ETAG, tag);
-	if (compressed)
-		answer_header(exchange, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-	answer_header(exchange, MHD_HTTP_HEADER_VARY, "Accept-Encoding, Cookie, Authorization");
+	put_header(exchange, status == 200 ? tag : NULL, compressed);
 }
 
 void answer_json(struct exchange *exchange, unsigned status, json_t *json)

@@ -38,6 +38,27 @@ bool answer_is_known(const struct exchange *exchange, const char *etag);
 /* An answer of the cache, as it is. */
 void answer_again(struct exchange *exchange, const struct cache_answer *kept);
 
+/* Memory to compress with, for one thread. */
+struct answer_press;
+struct answer_press *answer_press_new(void);
+void answer_press_free(struct answer_press *press); /* NULL is harmless */
+
+/* Text that is ready to be sent, to any number of clients; counted on the loop. */
+struct answer_made {
+	int holders;
+	uint8_t *bytes;
+	size_t n;
+	const char *type;
+	bool compressed;
+	char tag[CACHE_TAG_BYTES];
+};
+
+/* Touches nothing of the server, so a thread may do it: text of the heap that is taken over. One holder has it. */
+struct answer_made *answer_make(struct answer_press *press, char *text, size_t bytes, const char *type,
+				bool may_compress);
+void answer_release(struct answer_made *made); /* NULL is harmless */
+void answer_made(struct exchange *exchange, struct answer_made *made); /* with status 200 */
+
 /* What never changes, made ready once: zeroed at first, and never freed. */
 struct answer_kept {
 	void *compressed; /* NULL: not made yet, or it does not pay */

@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "web/answer.h"
+#include "web/aside.h"
 #include "web/assets.h"
 #include "web/framing.h"
 #include "web/identify.h"
@@ -152,26 +153,66 @@ static void make_answer(struct exchange *exchange)
 		answer_json(exchange, 200, answer);
 }
 
-/* What was made is kept; the exchange only borrows it from then on. */
+/* The exchange only borrows it from then on. */
+static void keep_answer(struct exchange *exchange, const char *key, int64_t version)
+{
+	struct web *web = web_of(exchange);
+
+	if (version < 0 || exchange->status != 200 || exchange->answer_bytes > CACHE_BYTES_EACH_MAX)
+		return;
+	cache_put(&web->cache, key, exchange->answer, exchange->answer_bytes, exchange->answer_tag, version,
+		  clock_mono_ms());
+	exchange->answer_is_kept = true;
+}
+
+static bool answer_from_cache(struct exchange *exchange, const char *key, int64_t version)
+{
+	struct web *web = web_of(exchange);
+	const struct cache_answer *kept =
+		version < 0 ? NULL : cache_find(&web->cache, key, version, clock_mono_ms());
+
+	if (kept != NULL)
+		answer_again(exchange, kept);
+	return kept != NULL;
+}
+
 static void answer_read(struct exchange *exchange)
 {
-	const struct web_source *source = web_of(exchange)->source;
-	struct cache *cache = &web_of(exchange)->cache;
-	int64_t now_mono_ms = clock_mono_ms(), version = source->version == NULL ? 0 : source->version(source->context);
+	int64_t version = web_version(web_of(exchange));
 	autofree char *key = cache_key(exchange);
-	const struct cache_answer *kept =
-		source->version == NULL ? NULL : cache_find(cache, key, version, now_mono_ms);
 
-	if (kept != NULL) {
-		answer_again(exchange, kept);
+	if (answer_from_cache(exchange, key, version))
+		return;
+	if (aside_wants(exchange)) {
+		aside_ask(exchange, key, version);
 		return;
 	}
 	make_answer(exchange);
-	if (source->version != NULL && exchange->status == 200 && exchange->answer_bytes <= CACHE_BYTES_EACH_MAX) {
-		cache_put(cache, key, exchange->answer, exchange->answer_bytes, exchange->answer_tag, version,
-			  now_mono_ms);
-		exchange->answer_is_kept = true;
+	keep_answer(exchange, key, version);
+}
+
+static void answer_plain(struct exchange *exchange)
+{
+	autofree char *key = cache_key(exchange);
+
+	if (aside_wants(exchange))
+		aside_ask(exchange, key, web_version(web_of(exchange)));
+	else
+		plain_answer(exchange);
+}
+
+void api_take_made(struct exchange *exchange)
+{
+	autofree char *key = cache_key(exchange);
+	bool is_read = exchange->request.route->kind == ROUTE_READ;
+
+	if (!is_read || !answer_from_cache(exchange, key, exchange->made_version)) {
+		answer_made(exchange, exchange->made);
+		if (is_read)
+			keep_answer(exchange, key, exchange->made_version);
 	}
+	answer_release(exchange->made);
+	exchange->made = NULL;
 }
 
 /* Not an error with a problem's body: whoever watches wants to see what is wrong. */
@@ -331,7 +372,7 @@ void api_finish(struct exchange *exchange)
 		answer_samples(exchange);
 		break;
 	case ROUTE_PLAIN:
-		plain_answer(exchange);
+		answer_plain(exchange);
 		break;
 	case ROUTE_OPENAPI:
 		openapi_answer(exchange);

@@ -12,6 +12,9 @@
 void api_begin(struct exchange *exchange, const char *method, const char *version);
 void api_finish(struct exchange *exchange);
 
+/* What was read aside becomes the answer. */
+void api_take_made(struct exchange *exchange);
+
 /* The exchange goes away while its change is being made: what comes of it is told to nobody. */
 void api_forget(struct exchange *exchange);
 

@@ -4,6 +4,7 @@ libweb_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS) $(MHD_CFLAGS) $(ZL
 libweb_a_SOURCES = \
 	web/answer.c web/answer.h \
 	web/api.c web/api.h \
+	web/aside.c web/aside.h \
 	web/assets.c web/assets.h \
 	web/auth.c web/auth.h \
 	web/cache.c web/cache.h \

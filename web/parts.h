@@ -5,7 +5,7 @@
  *   exchange     a request on it and its answer; `answer` holds what is to be sent until web.c sends it
  *
  *   READING ---> ASKING ---> ANSWERED       READING: header and body come in; ASKING: it is suspended until the
- *       +-----------------------^           source has decided, or until a delay is over
+ *       +-----------------------^           source has decided or was read aside, or until a delay is over
  *
  * An exchange that is asked for when the server closes is answered with 503 and forgotten by its change
  * (`change_unlink`); what the source says afterwards goes nowhere.
@@ -26,6 +26,9 @@
 #include "web/web.h"
 
 struct change;
+struct aside;
+struct answer_made;
+struct answer_press;
 
 struct listener {
 	struct web *web;
@@ -75,6 +78,8 @@ struct exchange {
 	char answer_tag[CACHE_TAG_BYTES];
 	unsigned status;
 	struct change *change;
+	struct answer_made *made; /* by aside.c: it becomes the answer when it is taken up again; held */
+	int64_t made_version;	  /* of the source */
 	int64_t delayed_until_mono_ms;
 	bool last;    /* its connection is closed behind the answer, whatever else came */
 	bool endless; /* the answer has no end of its own: no deadline */
@@ -97,6 +102,8 @@ struct web {
 	int64_t warned_mono_ms;
 	struct auth auth;
 	struct cache cache;
+	struct answer_press *press;
+	struct aside *aside;
 	struct stream stream;
 	size_t streams; /* live streams and followed logs */
 	uint64_t answers[6]; /* by the first digit of their status */
@@ -106,6 +113,9 @@ struct web {
 	uid_t known_uid; /* whose name the last peer had */
 	char known_user[WEB_NAME_BYTES];
 };
+
+/* Of the source (web_source.version); negative: it has none. */
+int64_t web_version(const struct web *web);
 
 /* A response is ready, or has become so: the library is to look at its connections soon. */
 void web_kick(struct listener *listener);

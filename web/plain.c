@@ -13,7 +13,8 @@ enum { ROWS_MAX = 1000, TIME_BYTES = 20, LOG_TAIL_BYTES = 65536 };
 struct plain {
 	struct buf html;
 	const struct web_query *query;
-	const struct web_source *source;
+	plain_read *read;
+	void *context;
 };
 
 /* --- text ------------------------------------------------------------------------------------------------- */
@@ -369,7 +370,7 @@ static int ask(const struct plain *plain, enum web_read what, int limit, json_t 
 	struct web_query query = *plain->query;
 
 	query.limit = limit;
-	return plain->source->read(plain->source->context, what, &query, out, err);
+	return plain->read(plain->context, what, &query, out, err);
 }
 
 /* Why it is so: the sentence, and what to do next. */
@@ -584,29 +585,45 @@ static int put_page(struct plain *plain, enum plain_page page, const json_t *ans
 
 /* --- the whole -------------------------------------------------------------------------------------------- */
 
-void plain_answer(struct exchange *exchange)
+enum web_read plain_reads(enum plain_page page)
 {
 	static const enum web_read reads[] = {
 		[PLAIN_DAGS] = WEB_DAGS,     [PLAIN_DAG] = WEB_DAG,   [PLAIN_RUNS] = WEB_RUNS,
 		[PLAIN_RUN] = WEB_RUN,	     [PLAIN_TASK] = WEB_TASK, [PLAIN_WORKERS] = WEB_WORKERS,
 		[PLAIN_EVENTS] = WEB_EVENTS,
 	};
-	enum plain_page page = (enum plain_page)exchange->request.route->what;
-	struct plain plain = { .query = &exchange->request.query,
-			       .source = exchange->connection->listener->web->source };
-	json_t *answer = NULL;
-	struct err err;
-	size_t bytes;
 
-	exchange->request.query.now_wall_ms = clock_wall_ms();
-	if (ask(&plain, reads[page], plain.query->limit, &answer, &err) < 0 ||
-	    put_page(&plain, page, answer, &err) < 0) {
-		answer_error(exchange, &err);
-	} else {
+	return reads[page];
+}
+
+int plain_make(enum plain_page page, const struct web_query *query, plain_read *read, void *context, char **text_out,
+	       struct err *err)
+{
+	struct plain plain = { .query = query, .read = read, .context = context };
+	json_t *answer = NULL;
+	int rc = ask(&plain, plain_reads(page), query->limit, &answer, err);
+
+	if (rc == 0)
+		rc = put_page(&plain, page, answer, err);
+	if (rc == 0) {
 		put(&plain, "</main>\n</body>\n</html>\n");
-		bytes = plain.html.bytes;
-		answer_text(exchange, 200, buf_take(&plain.html), bytes, "text/html; charset=utf-8");
+		*text_out = buf_take(&plain.html);
 	}
 	json_decref(answer);
 	buf_fini(&plain.html);
+	return rc;
+}
+
+void plain_answer(struct exchange *exchange)
+{
+	const struct web_source *source = exchange->connection->listener->web->source;
+	struct err err;
+	char *text;
+
+	exchange->request.query.now_wall_ms = clock_wall_ms();
+	if (plain_make((enum plain_page)exchange->request.route->what, &exchange->request.query, source->read,
+		       source->context, &text, &err) < 0)
+		answer_error(exchange, &err);
+	else
+		answer_text(exchange, 200, text, strlen(text), PLAIN_TYPE);
 }

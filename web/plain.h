@@ -11,10 +11,24 @@
 #ifndef WEB_PLAIN_H
 #define WEB_PLAIN_H
 
+#include "web/source.h"
+
+#define PLAIN_TYPE "text/html; charset=utf-8"
+
 struct exchange;
 
 enum plain_page { PLAIN_DAGS, PLAIN_DAG, PLAIN_RUNS, PLAIN_RUN, PLAIN_TASK, PLAIN_WORKERS, PLAIN_EVENTS };
 
 void plain_answer(struct exchange *exchange);
+
+/* What such a page is made of, in the first place. */
+enum web_read plain_reads(enum plain_page page);
+
+/* As in struct web_source and struct web_aside. */
+typedef int plain_read(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
+
+/* The page, as text of the heap. Touches nothing of the server, so a thread may do it. */
+int plain_make(enum plain_page page, const struct web_query *query, plain_read *read, void *context, char **text_out,
+	       struct err *err);
 
 #endif

@@ -4,8 +4,9 @@
  * The server knows HTTP, and nothing of runs: it asks through this table, which scheduler/control.c fills in. So no
  * arrow points from web to scheduler, and the tests put a table of their own in its place.
  *
- * Reads are answered at once, on the loop: they are short and bounded. Changes are answered later, by `done`: when
- * what was asked for is on disk, or is refused.
+ * Reads are bounded. Those that are short are answered at once, on the loop, the others by a thread (struct web_aside),
+ * so that no question holds up the nights. Changes are answered later, by `done`: when what was asked for is on disk, or
+ * is refused.
  *
  * Ownership: what is passed in is the caller's and valid during the call only; a JSON answer is the server's.
  * Errors:    an enum err_code, which becomes the status of the answer (answer_status), and a sentence for people.
@@ -114,6 +115,18 @@ struct web_token {
 	enum web_role role; /* WEB_NOBODY: it has expired, or was revoked */
 };
 
+/*
+ * Reads that may take longer than a pass of the loop should. `wants` tells which. What such a read needs of the loop is
+ * made ready by `prepare`, on the loop; `read` is called by a thread, as often as it likes, for kinds that are wanted;
+ * `forget` ends it, on the loop. There is never more than one at a time.
+ */
+struct web_aside {
+	bool (*wants)(enum web_read what, const struct web_query *query);
+	void *(*prepare)(void *context, enum web_read what, const struct web_query *query);
+	int (*read)(void *prepared, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
+	void (*forget)(void *prepared);
+};
+
 struct web_source {
 	int (*read)(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
 	void (*change)(void *context, enum web_verb verb, const json_t *arguments, const struct web_caller *caller,
@@ -126,6 +139,7 @@ struct web_source {
 	int (*metrics)(void *context, struct metrics *out, struct err *err);
 	/* Changes whenever what `read` tells from the disk may; NULL: each answer is made anew (cache.h). */
 	int64_t (*version)(void *context);
+	const struct web_aside *aside; /* NULL: all is read on the loop */
 	void *context;
 };
 

@@ -18,6 +18,7 @@
 #include "common/scope.h"
 #include "web/answer.h"
 #include "web/api.h"
+#include "web/aside.h"
 #include "web/identify.h"
 #include "web/listen.h"
 #include "web/logs.h"
@@ -77,6 +78,11 @@ static void on_library_log(void *context, const char *format, va_list args)
 	vsnprintf(text, sizeof text, format, args);
 	text[strcspn(text, "\n")] = '\0';
 	log_debug("http.library", TEXT("text", text));
+}
+
+int64_t web_version(const struct web *web)
+{
+	return web->source->version == NULL ? -1 : web->source->version(web->source->context);
 }
 
 /* --- connections ------------------------------------------------------------------------------------------ */
@@ -260,6 +266,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 	}
 	if (exchange->state == EXCHANGE_ASKING)
 		return MHD_YES; /* suspended, or taken up again already and called once more */
+	if (exchange->made != NULL)
+		api_take_made(exchange);
 	return send_answer(exchange);
 }
 
@@ -276,6 +284,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
 	if (exchange->connection != NULL)
 		exchange->connection->deadline_mono_ms = clock_mono_ms() + IDLE_S * 1000 + request_ms(exchange->connection->listener->web);
 	api_forget(exchange);
+	answer_release(exchange->made);
 	if (exchange->answer != NULL && !exchange->answer_is_kept)
 		http->destroy_response(exchange->answer);
 	request_fini(&exchange->request);
@@ -546,6 +555,9 @@ int web_open(uv_loop_t *loop, const struct web_settings *settings, const struct 
 	list_init(&web->asking);
 	list_init(&web->delayed);
 	web->warned_mono_ms = INT64_MIN / 2;
+	web->press = answer_press_new();
+	web->aside = aside_new(web);
+	web->handles += 2;
 	stream_start(web);
 	logs_start(web);
 	uv_timer_init(loop, &web->sweep);
@@ -578,6 +590,8 @@ static void on_closed(uv_handle_t *handle)
 
 	if (--web->handles > 0)
 		return;
+	aside_free(web->aside);
+	answer_press_free(web->press);
 	free(web->listeners);
 	arena_fini(&web->arena);
 	free(web);
@@ -626,6 +640,7 @@ void web_close(struct web *web)
 {
 	if (web == NULL)
 		return;
+	aside_end(web->aside);
 	answer_waiting(web);
 	stream_end(web);
 	logs_end(web);
@@ -633,6 +648,8 @@ void web_close(struct web *web)
 		stop_listener(&web->listeners[i]);
 	stream_fini(web);
 	cache_fini(&web->cache);
+	close_handle(web, aside_handle(web->aside, 0));
+	close_handle(web, aside_handle(web->aside, 1));
 	close_handle(web, &web->stream.gather);
 	close_handle(web, &web->stream.comment);
 	close_handle(web, &web->follow_timer);

@@ -272,6 +272,69 @@ def slow(box: Sandbox):
         time.sleep(0.05)
 
 
+def opened(server, name):
+    with open(os.path.join(server.folder, name), "w", encoding="ascii"):
+        pass
+
+
+def begun(server, number):
+    wait_for(lambda: os.path.exists(os.path.join(server.folder, f"reading.{number}")), f"read {number} begins")
+
+
+def asking(server, path):
+    """Has asked, and waits."""
+    sock = socket.create_connection(("127.0.0.1", server.ports[0]), timeout=20 * SLOW)
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return sock
+
+
+def told(sock):
+    head, _, body = read_all(sock).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@story("what takes long is read by a thread: others are answered meanwhile, and who asks for the same shares it")
+def aside(box: Sandbox):
+    path = "/api/v1/runs/gated/1"
+    with serving(box) as server:
+        opened(server, "moving")
+        first = asking(server, path)
+        begun(server, 1)
+        others = [asking(server, path) for _ in range(20)]
+        others += [asking(server, "/api/v1/runs/gated/404"), asking(server, "/plain/runs/gated/1")]
+        asking(server, path).close()
+        for _ in range(10):
+            equal(server.ask("/api/v1/runs?limit=1").status, 200, "a short read meanwhile")
+        opened(server, "gate")
+        status, body = told(first)
+        equal((status, json.loads(body)["read"]), (200, 1), "the first")
+        answers = [told(sock) for sock in others]
+        equal([(status, json.loads(body)["read"]) for status, body in answers[:20]], [(200, 2)] * 20,
+              "those who asked after it had begun, by one more read")
+        status, body = answers[20]
+        equal((status, json.loads(body)["detail"]), (404, "there is no run gated/404"), "an error")
+        equal(answers[21][0], 200, "a plain page")
+        has(answers[21][1].decode(), "<h1>gated/1</h1>", "a plain page")
+
+        # Nothing changes any more: it is not read again.
+        os.remove(os.path.join(server.folder, "moving"))
+        count = server.ask(path).json["read"]
+        answer = server.ask(path)
+        equal(answer.json["read"], count, "from the cache")
+        equal(server.ask(path, header={"If-None-Match": answer.header["ETag"]}).status, 304, "known")
+
+        # The server ends in the middle of one.
+        opened(server, "moving")
+        os.remove(os.path.join(server.folder, "gate"))
+        waiting = [asking(server, path)]
+        begun(server, count + 1)
+        waiting.append(asking(server, "/api/v1/runs/gated/2"))
+        equal(server.ask("/api/v1/runs?limit=1").status, 200, "a short read meanwhile")
+        server.process.stdin.close()
+        opened(server, "gate")
+        equal([told(sock)[0] for sock in waiting], [503, 503], "those who wait are told")
+
+
 @story("the page logs in with a token, and a foreign page can do nothing with that")
 def sessions(box: Sandbox):
     with serving(box) as server:

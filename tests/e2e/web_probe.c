@@ -7,7 +7,8 @@
  * Listens on FOLDER/control.sock and the addresses, and prints `port N` for each, then `ready`. Reads answer with what
  * was asked for. Logs are FOLDER/<task>.<attempt>.log, growing while FOLDER/<task>.growing is there. The tokens are
  * stoker_viewer, stoker_operator, stoker_admin, and stoker_gone, which has expired. Each line of stdin is published
- * as an event: `KIND JSON`; its end ends the server.
+ * as an event: `KIND JSON`; its end ends the server. Runs of the DAG `gated` are read aside, as soon as FOLDER/gate is
+ * there; each read makes FOLDER/reading.N first, and tells N. While FOLDER/moving is there, the source changes all the time.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -23,10 +24,12 @@
 #include "web/metrics.h"
 #include "web/web.h"
 
-enum { LISTEN_MAX = 4, SLOW_MS = 300 };
+enum { LISTEN_MAX = 4, SLOW_MS = 300, GATE_US = 2000, GATE_TRIES = 10000 };
 
 struct probe {
 	uv_loop_t loop;
+	int reads; /* aside */
+	int64_t version;
 	struct web *web;
 	const char *folder;
 	uv_pipe_t input;
@@ -125,11 +128,57 @@ static int on_metrics(void *context, struct metrics *out, struct err *err)
 	return 0;
 }
 
+static bool have(const struct probe *probe, const char *name)
+{
+	autofree char *path = mem_printf("%s/%s", probe->folder, name);
+
+	return access(path, F_OK) == 0;
+}
+
 static int64_t on_version(void *context)
 {
-	(void)context;
-	return 1;
+	struct probe *probe = context;
+
+	probe->version += have(probe, "moving");
+	return probe->version;
 }
+
+/* --- reads by a thread ------------------------------------------------------------------------------------ */
+
+static bool aside_wants(enum web_read what, const struct web_query *query)
+{
+	return (what == WEB_RUN || what == WEB_RUN_WHY) && strncmp(query->run, "gated/", 6) == 0;
+}
+
+static void *aside_prepare(void *context, enum web_read what, const struct web_query *query)
+{
+	(void)what;
+	(void)query;
+	return context;
+}
+
+static int aside_read(void *prepared, enum web_read what, const struct web_query *query, json_t **out,
+		      struct err *err)
+{
+	struct probe *probe = prepared;
+	autofree char *path = mem_printf("%s/reading.%d", probe->folder, ++probe->reads);
+
+	fclose(fopen(path, "we"));
+	for (int i = 0; i < GATE_TRIES && !have(probe, "gate"); i++)
+		usleep(GATE_US);
+	if (strcmp(query->run, "gated/404") == 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no run %s", query->run);
+	*out = echo(what, query);
+	json_object_set_new(*out, "read", json_integer(probe->reads));
+	return 0;
+}
+
+static void aside_forget(void *prepared)
+{
+	(void)prepared;
+}
+
+static const struct web_aside aside = { aside_wants, aside_prepare, aside_read, aside_forget };
 
 /* --- changes ---------------------------------------------------------------------------------------------- */
 
@@ -268,7 +317,8 @@ int main(int argc, char **argv)
 {
 	static struct probe probe;
 	struct web_settings settings = { 0 };
-	const struct web_source source = { on_read, on_change, on_log, on_token, on_metrics, on_version, &probe };
+	const struct web_source source = { on_read,    on_change,  on_log, on_token,
+					   on_metrics, on_version, &aside, &probe };
 	autofree char *path = NULL;
 	struct err err;
 
