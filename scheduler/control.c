@@ -187,20 +187,6 @@ static int on_token(void *context, const char *digest, struct web_token *out, st
 	return token_find(control->reader, digest, clock_wall_ms(), out, err);
 }
 
-/* Another number after each commit of somebody else; this connection makes none. */
-static int64_t on_version(void *context)
-{
-	struct control *control = context;
-	sqlite3_stmt *stmt = store_statement(control->reader, STMT_web_data_version);
-	int64_t version = -1;
-
-	if (stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW)
-		version = sqlite3_column_int64(stmt, 0);
-	if (stmt != NULL)
-		sqlite3_reset(stmt);
-	return version;
-}
-
 /* --- the whole -------------------------------------------------------------------------------------------- */
 
 static int64_t last_event(struct store *reader)
@@ -227,14 +213,14 @@ struct control *control_new(struct store *reader, struct store *aside_reader, co
 	control->registry = registry;
 	control->zones = zones_new(settings->timezone);
 	control->desk = desk;
-	control->last_event = last_event(reader);
+	control->last_event = control->last_move = last_event(reader);
 	control->source = (struct web_source){
 		.read = on_read,
 		.change = on_change,
 		.log = on_log,
 		.token = on_token,
 		.metrics = control_metrics,
-		.version = on_version,
+		.version = control_version,
 		.aside = &aside_reads,
 		.context = control,
 	};

@@ -47,6 +47,9 @@ void control_free(struct control *control); /* NULL is harmless */
 /* The settings were read again. */
 void control_set_settings(struct control *control, const struct settings *settings);
 
+/* What the registry knows is different. */
+void control_files_changed(struct control *control);
+
 const struct web_source *control_source(const struct control *control);
 
 /* An attempt ended so; a run waited so long to be taken up; a due time was met so late; a start took so long. */

@@ -49,6 +49,11 @@ struct control {
 	struct zones *zones; /* each is read once, and not for each DAG of a list */
 	const struct control_desk *desk;
 	int64_t last_event; /* that was counted */
+	/* control_version.c */
+	int64_t last_move;	 /* the newest event of a run or a DAG as a whole */
+	int64_t pictured_commit; /* of which `picture` is */
+	uint64_t picture;
+	int64_t lists; /* the version of the lists */
 	struct control_ended *ended; /* by the name of the DAG */
 	size_t ended_count, ended_room;
 	uint64_t attempts[ATTEMPT_STATES][CONTROL_REASONS];
@@ -57,6 +62,8 @@ struct control {
 
 /* What the registry knows, sorted by name, in memory of the arena. */
 size_t control_facts(const struct control *control, struct arena *arena, struct view_dag_facts **out);
+
+int64_t control_version(void *context, enum web_read what); /* of struct web_source */
 
 int control_metrics(void *context, struct metrics *out, struct err *err);
 

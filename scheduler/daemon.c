@@ -271,6 +271,7 @@ static void on_catalog_changed(void *context)
 	size_t count;
 	const struct registry_file *files = registry_files(catalog_registry(daemon->catalog), &count);
 
+	control_files_changed(daemon->control);
 	for (size_t i = 0; i < count; i++)
 		if (files[i].good != NULL)
 			herald_dag(&daemon->herald, files[i].good->dag->name);

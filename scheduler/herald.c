@@ -209,6 +209,7 @@ void herald_dag(struct herald *herald, const char *dag)
 {
 	json_t *event = json_object();
 
+	control_files_changed(herald->control);
 	view_set_text(event, "dag", dag);
 	web_publish(herald->web, "dag.changed", event);
 }

@@ -175,6 +175,7 @@ libscheduler_a_SOURCES += \
 	scheduler/control_dags.c \
 	scheduler/control_look.c \
 	scheduler/control_metrics.c \
+	scheduler/control_version.c \
 	scheduler/follow.c scheduler/follow.h \
 	scheduler/histogram.c scheduler/histogram.h \
 	scheduler/libcurl.c scheduler/libcurl.h \

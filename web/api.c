@@ -165,23 +165,26 @@ static void keep_answer(struct exchange *exchange, const char *key, int64_t vers
 	exchange->answer_is_kept = true;
 }
 
-static bool answer_from_cache(struct exchange *exchange, const char *key, int64_t version)
+/* One of many waits for the new one, and not all of them: the others may have one that is due. */
+static bool answer_from_cache(struct exchange *exchange, const char *key, int64_t version, bool take_due)
 {
 	struct web *web = web_of(exchange);
+	bool due;
 	const struct cache_answer *kept =
-		version < 0 ? NULL : cache_find(&web->cache, key, version, clock_mono_ms());
+		version < 0 ? NULL : cache_find(&web->cache, key, version, clock_mono_ms(), &due);
 
-	if (kept != NULL)
-		answer_again(exchange, kept);
-	return kept != NULL;
+	if (kept == NULL || (due && !take_due))
+		return false;
+	answer_again(exchange, kept);
+	return true;
 }
 
 static void answer_read(struct exchange *exchange)
 {
-	int64_t version = web_version(web_of(exchange));
+	int64_t version = web_version(web_of(exchange), (enum web_read)exchange->request.route->what);
 	autofree char *key = cache_key(exchange);
 
-	if (answer_from_cache(exchange, key, version))
+	if (answer_from_cache(exchange, key, version, aside_makes(web_of(exchange)->aside, key, version)))
 		return;
 	if (aside_wants(exchange)) {
 		aside_ask(exchange, key, version);
@@ -196,7 +199,8 @@ static void answer_plain(struct exchange *exchange)
 	autofree char *key = cache_key(exchange);
 
 	if (aside_wants(exchange))
-		aside_ask(exchange, key, web_version(web_of(exchange)));
+		aside_ask(exchange, key,
+			  web_version(web_of(exchange), plain_reads((enum plain_page)exchange->request.route->what)));
 	else
 		plain_answer(exchange);
 }
@@ -206,7 +210,7 @@ void api_take_made(struct exchange *exchange)
 	autofree char *key = cache_key(exchange);
 	bool is_read = exchange->request.route->kind == ROUTE_READ;
 
-	if (!is_read || !answer_from_cache(exchange, key, exchange->made_version)) {
+	if (!is_read || !answer_from_cache(exchange, key, exchange->made_version, false)) {
 		answer_made(exchange, exchange->made);
 		if (is_read)
 			keep_answer(exchange, key, exchange->made_version);

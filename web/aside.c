@@ -45,6 +45,11 @@ struct aside {
 	bool ending;
 };
 
+static enum web_read what_of(const struct route *route)
+{
+	return route->kind == ROUTE_PLAIN ? plain_reads((enum plain_page)route->what) : (enum web_read)route->what;
+}
+
 /* --- the thread ------------------------------------------------------------------------------------------- */
 
 static int make_json(const struct web_aside *source, struct job *job, char **text_out)
@@ -121,9 +126,9 @@ static void hand_over(struct aside *aside)
 	job = list_entry(aside->queued.next, struct job, link);
 	list_remove(&job->link);
 	aside->current = job;
-	job->version = web_version(aside->web);
+	job->version = web_version(aside->web, what_of(job->route));
 	job->query.now_wall_ms = clock_wall_ms();
-	job->prepared = source->aside->prepare(source->context, (enum web_read)job->route->what, &job->query);
+	job->prepared = source->aside->prepare(source->context, what_of(job->route), &job->query);
 	uv_mutex_lock(&aside->mutex);
 	aside->handed = job;
 	uv_cond_signal(&aside->changed);
@@ -178,12 +183,29 @@ static void on_done(uv_async_t *async)
 bool aside_wants(const struct exchange *exchange)
 {
 	const struct web_aside *source = exchange->connection->listener->web->source->aside;
-	const struct route *route = exchange->request.route;
 
 	return source != NULL && exchange->connection->listener->web->aside->started &&
-	       source->wants(route->kind == ROUTE_PLAIN ? plain_reads((enum plain_page)route->what)
-							: (enum web_read)route->what,
-			     &exchange->request.query);
+	       source->wants(what_of(exchange->request.route), &exchange->request.query);
+}
+
+/* What the thread has begun will do too, if nothing has changed since. */
+static struct job *find_job(const struct aside *aside, const char *key, int64_t version)
+{
+	if (version >= 0 && aside->current != NULL && aside->current->version == version &&
+	    strcmp(aside->current->key, key) == 0)
+		return aside->current;
+	list_each (at, &aside->queued) {
+		struct job *job = list_entry(at, struct job, link);
+
+		if (strcmp(job->key, key) == 0)
+			return job;
+	}
+	return NULL;
+}
+
+bool aside_makes(const struct aside *aside, const char *key, int64_t version)
+{
+	return find_job(aside, key, version) != NULL;
 }
 
 static const char *copy_text(struct arena *arena, const char *text)
@@ -210,21 +232,6 @@ static struct job *new_job(const struct exchange *exchange, const char *key)
 	job->query.from = copy_text(&job->arena, query->from);
 	job->query.to = copy_text(&job->arena, query->to);
 	return job;
-}
-
-/* What the thread has begun will do too, if nothing has changed since. */
-static struct job *find_job(struct aside *aside, const char *key, int64_t version)
-{
-	if (version >= 0 && aside->current != NULL && aside->current->version == version &&
-	    strcmp(aside->current->key, key) == 0)
-		return aside->current;
-	list_each (at, &aside->queued) {
-		struct job *job = list_entry(at, struct job, link);
-
-		if (strcmp(job->key, key) == 0)
-			return job;
-	}
-	return NULL;
 }
 
 void aside_ask(struct exchange *exchange, const char *key, int64_t version)

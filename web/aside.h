@@ -28,6 +28,9 @@ bool aside_wants(const struct exchange *exchange);
 void aside_ask(struct exchange *exchange, const char *key, int64_t version);
 
 /* Its handles are the loop's, and counted by the web. */
+/* Whether the answer is on its way to somebody already. */
+bool aside_makes(const struct aside *aside, const char *key, int64_t version);
+
 struct aside *aside_new(struct web *web);
 
 /* Whoever waits is told that the server ends. The thread has ended when this returns, and the handles are to be closed. */

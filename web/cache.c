@@ -24,15 +24,17 @@ static struct cache_answer *find_key(struct cache *cache, const char *key)
 	return NULL;
 }
 
-const struct cache_answer *cache_find(const struct cache *cache, const char *key, int64_t version,
-				      int64_t now_mono_ms)
+const struct cache_answer *cache_find(const struct cache *cache, const char *key, int64_t version, int64_t now_mono_ms,
+				      bool *due_out)
 {
 	for (unsigned i = 0; i < CACHE_ANSWERS; i++) {
 		const struct cache_answer *answer = &cache->answers[i];
 
-		if (answer->key != NULL && answer->version == version && answer->until_mono_ms > now_mono_ms &&
-		    strcmp(answer->key, key) == 0)
-			return answer;
+		if (answer->key == NULL || answer->version != version ||
+		    answer->until_mono_ms + CACHE_MS <= now_mono_ms || strcmp(answer->key, key) != 0)
+			continue;
+		*due_out = answer->until_mono_ms <= now_mono_ms;
+		return answer;
 	}
 	return NULL;
 }

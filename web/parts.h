@@ -115,7 +115,7 @@ struct web {
 };
 
 /* Of the source (web_source.version); negative: it has none. */
-int64_t web_version(const struct web *web);
+int64_t web_version(const struct web *web, enum web_read what);
 
 /* A response is ready, or has become so: the library is to look at its connections soon. */
 void web_kick(struct listener *listener);

@@ -137,8 +137,8 @@ struct web_source {
 	int (*token)(void *context, const char *digest, struct web_token *out, struct err *err);
 	/* The samples of /metrics (metrics.h). */
 	int (*metrics)(void *context, struct metrics *out, struct err *err);
-	/* Changes whenever what `read` tells from the disk may; NULL: each answer is made anew (cache.h). */
-	int64_t (*version)(void *context);
+	/* Changes whenever what such a read tells from the disk may; NULL: each answer is made anew (cache.h). */
+	int64_t (*version)(void *context, enum web_read what);
 	const struct web_aside *aside; /* NULL: all is read on the loop */
 	void *context;
 };

@@ -80,9 +80,9 @@ static void on_library_log(void *context, const char *format, va_list args)
 	log_debug("http.library", TEXT("text", text));
 }
 
-int64_t web_version(const struct web *web)
+int64_t web_version(const struct web *web, enum web_read what)
 {
-	return web->source->version == NULL ? -1 : web->source->version(web->source->context);
+	return web->source->version == NULL ? -1 : web->source->version(web->source->context, what);
 }
 
 /* --- connections ------------------------------------------------------------------------------------------ */

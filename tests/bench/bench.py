@@ -11,10 +11,12 @@ the ratios.
 """
 
 import argparse
+import http.client
 import json
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -643,9 +645,8 @@ class Serve:
         self.process.wait()
 
 
-def bench_daemon(parent, repeat):
+def crowded_home(parent):
     """200 DAGs on schedules beside 100,000 runs of 1,000,000 tasks."""
-    import sqlite3
     sys.path.insert(0, os.path.join(SOURCE, "tests", "bench"))
     from fill import fill
     home = Home(parent)
@@ -657,6 +658,12 @@ def bench_daemon(parent, repeat):
                 f"  s{k}: {{needs: [s{k - 1}], run: 'true'}}\n" for k in range(1, 10)))
     home.stoker("run", home.write("hello.yaml", "name: hello\nsteps:\n  say: {run: echo hello}\n"))
     fill(home.env["STOKER_HOME"])
+    return home
+
+
+def bench_daemon(parent, repeat):
+    import sqlite3
+    home = crowded_home(parent)
     serve = Serve(home)
     serve.wait_for("daemon.started")
     serve.stop()
@@ -687,6 +694,88 @@ def bench_daemon(parent, repeat):
     return rows + bench_due(parent)
 
 
+class Page:
+    """A daemon with the page, and those who look at it."""
+
+    def __init__(self, home):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        with open(os.path.join(home.path, ".config", "stoker", "stoker.yaml"), "w", encoding="ascii") as file:
+            file.write(f"web: {{listen: '127.0.0.1:{self.port}'}}\n")
+        self.home = home
+        self.serve = Serve(home)
+        self.serve.wait_for("daemon.started")
+
+    def first_byte(self, path):
+        """Milliseconds, as a new client."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        began = time.monotonic()
+        connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        took = (time.monotonic() - began) * 1000
+        answer.read()
+        connection.close()
+        return took
+
+    def crowd(self, path, rounds=100, pause_ms=100):
+        """50 clients that all ask at once, ten times a second."""
+        return bound("ask", self.port, path, 50, rounds, pause_ms)
+
+    def run(self, dag, number, beside=None):
+        """Tasks per second of a run, while those look on who `beside` calls."""
+        self.home.stoker("trigger", dag)
+        watcher = threading.Thread(target=beside or (lambda: None))
+        watcher.start()
+        while True:
+            run = self.home.json("status", f"{dag}/{number}")
+            if run["state"] != "running" and run["ended"]:
+                break
+            time.sleep(0.5)
+        watcher.join()
+        return len(run["tasks"]) / (seconds_of(run["ended"]) - seconds_of(run["started"]))
+
+
+def bench_page(parent, repeat):
+    """What people see of 200 DAGs and 100,000 runs, and what it costs the run that goes on meanwhile."""
+    home = crowded_home(parent)
+    with open(os.path.join(home.path, ".config", "stoker", "dags", "large.yaml"), "w", encoding="ascii") as file:
+        file.write(fan_out(10000).replace("name: fan10000", "name: large"))
+    page = Page(home)
+    first, alone, beside, number = [], [], [], 0
+    quiet, busy, whole = {}, {}, []
+    lists = ("/api/v1/runs", "/api/v1/dags", "/api/v1/events")
+
+    def ask_lists(found):
+        time.sleep(0.5)  # the run goes on then
+        for path in lists:
+            found.setdefault(path, []).append(page.crowd(path, rounds=20))
+
+    try:
+        for _ in range(20):
+            time.sleep(0.6)  # what was answered is kept for half a second
+            first.append(page.first_byte("/api/v1/dags"))
+        for _ in range(repeat):
+            ask_lists(quiet)
+            number += 1
+            alone.append(page.run("large", number))
+            number += 1
+            beside.append(page.run("large", number, lambda: ask_lists(busy)))
+        whole = [page.first_byte(f"/api/v1/runs/large/{number}") for _ in range(3)]
+    finally:
+        page.serve.stop()
+    rows = [Row("first byte of the overview's list, 200 DAGs", "ms", first, limit=20)]
+    for path in lists:
+        for name, found in (("", quiet), (", beside a run of 10,000 tasks", busy)):
+            for key, limit in (("p50", 1), ("p99", 10)):
+                rows.append(Row(f"{path}, 50 at once, {key}{name}", "ms", [each[f"{key}_ms"] for each in found[path]],
+                                limit=limit))
+    rows += [Row("a run of 10,000 tasks beside them", "tasks/s", beside, "without them", alone, 0.9, "<", "ratio"),
+             Row("that run as a whole", "ms", whole)]
+    home.remove()
+    return rows
+
+
 def bench_due(parent):
     """From its due time to the first instruction of a step, beside a daemon that has nothing else to do."""
     home = Home(parent)
@@ -707,7 +796,8 @@ def bench_due(parent):
 
 
 BENCHES = {"reads": bench_reads, "fan": bench_fan, "chain": bench_chain, "idle": bench_idle, "validate": bench_validate, "log": bench_log,
-           "ssh": bench_ssh, "sshlog": bench_sshlog, "sshcopy": bench_sshcopy, "daemon": bench_daemon}
+           "ssh": bench_ssh, "sshlog": bench_sshlog, "sshcopy": bench_sshcopy, "daemon": bench_daemon,
+           "page": bench_page}
 
 
 def main():

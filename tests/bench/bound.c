@@ -6,28 +6,42 @@
  *   bound copy BYTES FROM TO          makes FROM, then copies it to TO as cat does: read and write in turn
  *   bound print BYTES [BYTES_PER_S]   prints lines as fast as the reader takes them, or slower; a talkative step
  *   bound run WORD...                 runs WORD...; its parent is small, so the peak of memory is its own
+ *   bound ask PORT PATH N ROUNDS PAUSE_MS
+ *                                     N connections to this machine ask for PATH at once, ROUNDS times
  *
  * Each but print writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
  *   {"seconds": 1.25, "count": 1000, "rss_peak_bytes": 0, "status": 0}
+ * and ask adds "p50_ms" and "p99_ms", from a request to the last byte of its answer.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 extern char **environ;
 
-enum { COPY_BYTES = 128 * 1024, PRINT_BYTES = 256 * 1024 };
+enum {
+	COPY_BYTES = 128 * 1024,
+	PRINT_BYTES = 256 * 1024,
+	ASKERS_MAX = 200,
+	ASK_ROUNDS_MAX = 10000,
+	ASK_HEADER_BYTES = 4096,
+	ASK_PATIENCE_MS = 30000,
+};
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
 {
@@ -61,7 +75,8 @@ static uint64_t parse_number(const char *text)
 	return number;
 }
 
-static void report(double seconds, uint64_t count, uint64_t rss_peak_bytes, int status)
+/* `more`: further members, each with a comma before it. */
+static void report_more(double seconds, uint64_t count, uint64_t rss_peak_bytes, int status, const char *more)
 {
 	const char *path = getenv("BOUND_REPORT");
 	FILE *file = path != NULL ? fopen(path, "we") : stdout;
@@ -69,9 +84,14 @@ static void report(double seconds, uint64_t count, uint64_t rss_peak_bytes, int 
 	if (file == NULL)
 		die("create %s: %s", path, strerror(errno));
 	fprintf(file, "{\"seconds\": %.6f, \"count\": %" PRIu64, seconds, count);
-	fprintf(file, ", \"rss_peak_bytes\": %" PRIu64 ", \"status\": %d}\n", rss_peak_bytes, status);
+	fprintf(file, ", \"rss_peak_bytes\": %" PRIu64 ", \"status\": %d%s}\n", rss_peak_bytes, status, more);
 	if (fflush(file) != 0)
 		die("write the report: %s", strerror(errno));
+}
+
+static void report(double seconds, uint64_t count, uint64_t rss_peak_bytes, int status)
+{
+	report_more(seconds, count, rss_peak_bytes, status, "");
 }
 
 static pid_t spawn(char *const argv[])
@@ -220,6 +240,116 @@ static void bound_run(char *const argv[])
 	       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+/* One that asks. */
+struct asker {
+	int fd;
+	double asked;	 /* when */
+	size_t header_n; /* of `header`; until its end has come */
+	uint64_t left;	 /* of the body; 0: all is there */
+	bool waiting;
+	char header[ASK_HEADER_BYTES];
+};
+
+static int connect_to(uint64_t port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+		die("connect to port %" PRIu64 ": %s", port, strerror(errno));
+	return fd;
+}
+
+/* Whether the answer is complete. */
+static bool hear(struct asker *asker)
+{
+	static char body[65536];
+	const char *end, *length;
+	ssize_t n;
+
+	if (asker->left > 0) {
+		n = read(asker->fd, body, sizeof body);
+		if (n <= 0)
+			die("an answer is cut");
+		asker->left -= (uint64_t)n;
+		return asker->left == 0;
+	}
+	n = read(asker->fd, asker->header + asker->header_n, sizeof asker->header - asker->header_n - 1);
+	if (n <= 0)
+		die("no answer");
+	asker->header_n += (size_t)n;
+	asker->header[asker->header_n] = '\0';
+	end = strstr(asker->header, "\r\n\r\n");
+	if (end == NULL)
+		return false;
+	length = strcasestr(asker->header, "\r\nContent-Length:");
+	if (strncmp(asker->header, "HTTP/1.1 200 ", 13) != 0 || length == NULL || length > end)
+		die("not the answer that was expected: %.200s", asker->header);
+	asker->left = strtoull(length + 17, NULL, 10) - (asker->header_n - (size_t)(end + 4 - asker->header));
+	return asker->left == 0;
+}
+
+static void ask_once(struct asker *askers, size_t count, const char *request, double *took_out)
+{
+	struct pollfd polls[ASKERS_MAX];
+	size_t waiting = count;
+
+	for (size_t i = 0; i < count; i++) {
+		askers[i].header_n = 0;
+		askers[i].waiting = true;
+		askers[i].asked = now_seconds();
+		write_all(askers[i].fd, request, strlen(request));
+	}
+	while (waiting > 0) {
+		for (size_t i = 0; i < count; i++)
+			polls[i] = (struct pollfd){ .fd = askers[i].waiting ? askers[i].fd : -1, .events = POLLIN };
+		if (poll(polls, count, ASK_PATIENCE_MS) <= 0)
+			die("no answer within %d s", ASK_PATIENCE_MS / 1000);
+		for (size_t i = 0; i < count; i++) {
+			if (polls[i].revents == 0 || !hear(&askers[i]))
+				continue;
+			askers[i].waiting = false;
+			*took_out++ = now_seconds() - askers[i].asked;
+			waiting--;
+		}
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static void bound_ask(uint64_t port, const char *path, uint64_t count, uint64_t rounds, uint64_t pause_ms)
+{
+	static struct asker askers[ASKERS_MAX];
+	double *took, begin = now_seconds();
+	char request[1000], more[100];
+	size_t n = count * rounds;
+
+	if (count > ASKERS_MAX || rounds > ASK_ROUNDS_MAX)
+		die("at most %d connections, and %d rounds", ASKERS_MAX, ASK_ROUNDS_MAX);
+	took = calloc(n, sizeof *took);
+	snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n", path);
+	for (size_t i = 0; i < count; i++)
+		askers[i].fd = connect_to(port);
+	for (size_t i = 0; i < rounds; i++) {
+		ask_once(askers, count, request, took + i * count);
+		nanosleep(&(struct timespec){ .tv_sec = (time_t)(pause_ms / 1000),
+					      .tv_nsec = (long)(pause_ms % 1000) * 1000000 },
+			  NULL);
+	}
+	qsort(took, n, sizeof *took, by_size);
+	snprintf(more, sizeof more, ", \"p50_ms\": %.3f, \"p99_ms\": %.3f", took[n / 2] * 1000,
+		 took[n * 99 / 100] * 1000);
+	report_more(now_seconds() - begin, n, 0, 0, more);
+	free(took);
+}
+
 int main(int argc, char *argv[])
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -234,8 +364,11 @@ int main(int argc, char *argv[])
 		write_lines(STDOUT_FILENO, parse_number(argv[2]), argc == 4 ? parse_number(argv[3]) : 0);
 	else if (strcmp(what, "run") == 0 && argc > 2)
 		bound_run(argv + 2);
+	else if (strcmp(what, "ask") == 0 && argc == 7)
+		bound_ask(parse_number(argv[2]), argv[3], parse_number(argv[4]), parse_number(argv[5]),
+			  parse_number(argv[6]));
 	else
 		die("usage: bound spawn N IN_FLIGHT WORD... | commit N FILE | copy BYTES FROM TO | "
-		    "print BYTES [BYTES_PER_S] | run WORD...");
+		    "print BYTES [BYTES_PER_S] | run WORD... | ask PORT PATH N ROUNDS PAUSE_MS");
 	return 0;
 }

@@ -316,6 +316,35 @@ def fresh(box: Sandbox):
             equal(server.get("/runs?dag=fails&limit=100")["runs"][0]["number"], number, "the newest run")
 
 
+@story("the lists tell of a run what the run tells of itself, at once: that it began, ended, is tried again, and of a pause")
+def lists(box: Sandbox):
+    box.file("fails.yaml", FAILS)
+
+    def told():
+        """The state of the newest run, by both lists, after the run itself."""
+        states = [server.get("/runs/fails/1")["state"], server.get("/runs")["runs"][0]["state"],
+                  server.get("/dags")["dags"][0]["latest"][0]["state"]]
+        order = ["queued", "running", "failed"]
+        places = [order.index(state) for state in states]
+        equal(places, sorted(places), f"never older than what was told before: {states}")
+        return states[-1]
+
+    with control(box, "fails") as server:
+        server.ask("/api/v1/runs", "POST", {"dag": "fails"})
+        for _ in range(20):
+            wait_for(lambda: told() == "failed", "it fails")
+            ended = server.get("/runs/fails/1")["ended"]
+            equal([server.get("/runs")["runs"][0]["ended"], server.get("/dags")["dags"][0]["latest"][0]["ended"]], [ended] * 2,
+                  "when it ended")
+            server.ask("/api/v1/runs/fails/1/retry", "POST", {})
+            wait_for(lambda: server.get("/runs/fails/1")["ended"] not in (None, ended), "it ends again")
+        for paused in (True, False) * 5:
+            server.ask(f"/api/v1/dags/fails/{'' if paused else 'un'}pause", "POST")
+            equal(server.get("/dags")["dags"][0]["paused"], paused, "paused")
+        box.file("fails.yaml", "name: fails\nsteps: 7\n")
+        wait_for(lambda: server.get("/dags")["dags"][0]["problem"], "what is wrong with the file")
+
+
 @story("a live stream tells of a run as it goes on")
 def live(box: Sandbox):
     box.file("night.yaml", DAG)

@@ -135,10 +135,11 @@ static bool have(const struct probe *probe, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-static int64_t on_version(void *context)
+static int64_t on_version(void *context, enum web_read what)
 {
 	struct probe *probe = context;
 
+	(void)what;
 	probe->version += have(probe, "moving");
 	return probe->version;
 }

@@ -246,7 +246,8 @@ static void nothing_walks_through_what_grows(void **state)
 		STMT_web_task_outputs,	STMT_web_metric_attempts, STMT_web_metric_count,   STMT_web_metric_last,
 		STMT_web_metrics,	STMT_web_queue_oldest,	STMT_web_running_count,	   STMT_web_running_tasks,
 		STMT_web_live_attempts, STMT_web_checkpoint_ages, STMT_web_successes,	   STMT_web_events_since,
-		STMT_web_last_event,	STMT_find_token,
+		STMT_web_last_event,	STMT_find_token,	STMT_web_open_runs,	   STMT_web_last_move,
+		STMT_web_last_run,	STMT_web_last_version,
 	};
 	static const char *const walks[] = { "SCAN run",  "SCAN task",	"SCAN checkpoint", "SCAN metric", "SCAN output",
 					     "SCAN event", "SCAN occurrence", "SCAN dag_version" };
