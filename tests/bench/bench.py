@@ -718,6 +718,18 @@ class Page:
         connection.close()
         return took
 
+    def visit(self):
+        """A browser's first one: {"drawn_ms": ..., "bytes": ...}; None: there is no browser, or no modules for it."""
+        folder = os.path.join(SOURCE, "tests", "e2e", "page")
+        modules = os.environ.get("STOKER_PAGE_MODULES") or os.path.join(folder, "node_modules")
+        chromium = os.environ.get("STOKER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+        if chromium is None or shutil.which("node") is None or not os.path.isdir(os.path.join(modules, "playwright-core")):
+            return None
+        done = subprocess.run(["node", os.path.join(folder, "drive.js"), "first", f"http://127.0.0.1:{self.port}", "{}"],
+                              env={**os.environ, "HOME": self.home.path, "STOKER_PAGE_MODULES": modules,
+                                   "STOKER_CHROMIUM": chromium}, stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
     def crowd(self, path, rounds=100, pause_ms=100):
         """50 clients that all ask at once, ten times a second."""
         return bound("ask", self.port, path, 50, rounds, pause_ms)
@@ -743,7 +755,7 @@ def bench_page(parent, repeat):
         file.write(fan_out(10000).replace("name: fan10000", "name: large"))
     page = Page(home)
     first, alone, beside, number = [], [], [], 0
-    quiet, busy, whole = {}, {}, []
+    quiet, busy = {}, {}
     lists = ("/api/v1/runs", "/api/v1/dags", "/api/v1/events")
 
     def ask_lists(found):
@@ -755,6 +767,7 @@ def bench_page(parent, repeat):
         for _ in range(20):
             time.sleep(0.6)  # what was answered is kept for half a second
             first.append(page.first_byte("/api/v1/dags"))
+        visits = [visit for visit in (page.visit() for _ in range(5)) if visit is not None]
         for _ in range(repeat):
             ask_lists(quiet)
             number += 1
@@ -765,6 +778,9 @@ def bench_page(parent, repeat):
     finally:
         page.serve.stop()
     rows = [Row("first byte of the overview's list, 200 DAGs", "ms", first, limit=20)]
+    if visits:
+        rows += [Row("first visit, drawn in Chromium", "ms", [visit["drawn_ms"] for visit in visits], limit=1000),
+                 Row("first visit, over the wire", "KB", [visit["bytes"] / 1000 for visit in visits], limit=150)]
     for path in lists:
         for name, found in (("", quiet), (", beside a run of 10,000 tasks", busy)):
             for key, limit in (("p50", 1), ("p99", 10)):
