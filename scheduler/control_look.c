@@ -112,7 +112,7 @@ static int read_runs(const struct look *look, const struct web_query *query, jso
 
 static int read_events(const struct look *look, const struct web_query *query, json_t **out, struct err *err)
 {
-	struct view_events wanted = { .after = query->after, .limit = query->limit };
+	struct view_events wanted = { .after = query->after, .before = query->before, .limit = query->limit };
 
 	if (query->run != NULL && view_find_run(look->store, query->run, &wanted.run, err) < 0)
 		return err->code;

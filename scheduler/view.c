@@ -628,6 +628,15 @@ static json_t *event_object(sqlite3_stmt *stmt)
 	return event;
 }
 
+/* Of the latest there is one more in the list than was asked for, when there are older ones: where they begin. */
+static json_t *leave_older_out(json_t *list, size_t limit)
+{
+	if (json_array_size(list) <= limit)
+		return json_null();
+	json_array_remove(list, 0);
+	return json_incref(json_object_get(json_array_get(list, 0), "id"));
+}
+
 int view_events(struct store *store, const struct view_events *events, json_t **out, struct err *err)
 {
 	bool latest = events->after < 0;
@@ -637,17 +646,20 @@ int view_events(struct store *store, const struct view_events *events, json_t **
 	sqlite3_stmt *stmt = store_statement(store, which);
 	autojson json_t *answer = json_object();
 	json_t *list = json_array();
-	int rc;
+	int limit = clamp_limit(events->limit), rc;
 
 	json_object_set_new(answer, "events", list);
 	if (!latest)
 		sqlite3_bind_int64(stmt, 1, events->after);
-	sqlite3_bind_int(stmt, 2, clamp_limit(events->limit));
+	sqlite3_bind_int(stmt, 2, latest ? limit + 1 : limit);
 	if (events->run != 0)
 		sqlite3_bind_int64(stmt, 3, (int64_t)events->run);
+	sqlite3_bind_int64(stmt, 4, events->before <= 0 ? INT64_MAX : events->before);
 	while ((rc = view_next(store, stmt, err)) == 1)
 		json_array_append_new(list, event_object(stmt));
-	if (rc == 0)
-		*out = take(answer);
-	return rc;
+	if (rc < 0)
+		return rc;
+	json_object_set_new(answer, "next", latest ? leave_older_out(list, (size_t)limit) : json_null());
+	*out = take(answer);
+	return 0;
 }

@@ -103,13 +103,15 @@ int view_attempt(struct store *store, uint64_t run, uint32_t step, uint32_t numb
 struct view_events {
 	uint64_t run;  /* 0: of all */
 	int64_t after; /* events with a greater id; negative: the latest ones */
+	int64_t before; /* and a smaller one: "next" of the page before; 0: any */
 	int limit;
 };
 
 /*
  * {"events":[{"id":7, "at":..., "kind":"attempt.resumed", "actor":"stoker", "origin":"", "run":"digits/1" or
  * null,
- *  "task":"train" or null, "attempt":2 or null, "detail":"..."}]}, oldest first.
+ *  "task":"train" or null, "attempt":2 or null, "detail":"..."}], "next":7 or null}, oldest first. "next": of the latest,
+ * when there are older ones.
  */
 int view_events(struct store *store, const struct view_events *events, json_t **out, struct err *err);
 

@@ -468,10 +468,32 @@ static void dag_page(struct plain *plain, const json_t *answer)
 	put_block(plain, "YAML in force", text_of(answer, "text"));
 }
 
+static void put_filter(struct plain *plain, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	buf_printf(&plain->html, "&amp;%s=", name);
+	put_segment(plain, value);
+}
+
+/* To the page that follows, if there is one. */
+static void put_older(struct plain *plain, const char *path, const json_t *answer)
+{
+	const json_t *next = json_object_get(answer, "next");
+
+	if (!json_is_integer(next))
+		return;
+	buf_printf(&plain->html, "<p><a href=\"%s?before=%" JSON_INTEGER_FORMAT, path, json_integer_value(next));
+	put_filter(plain, "dag", plain->query->dag);
+	put_filter(plain, "state", plain->query->state);
+	put(plain, "\">Older ones</a></p>\n");
+}
+
 static void runs_page(struct plain *plain, const json_t *answer)
 {
 	put_head(plain, "Runs");
 	TABLE("Newest first", run_columns, json_object_get(answer, "runs"));
+	put_older(plain, "/plain/runs", answer);
 }
 
 static int run_page(struct plain *plain, const json_t *answer, struct err *err)
@@ -555,6 +577,7 @@ static void events_page(struct plain *plain, const json_t *answer)
 	put_head(plain, "Events");
 	put_table(plain, "Newest first", event_columns, COUNT_OF(event_columns),
 		  json_object_get(answer, "events"), true);
+	put_older(plain, "/plain/events", answer);
 }
 
 static int put_page(struct plain *plain, enum plain_page page, const json_t *answer, struct err *err)

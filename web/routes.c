@@ -106,7 +106,7 @@ const struct route routes[] = {
 	  .summary = "it may be used again", .schema = "DrainAnswer" },
 	{ READ(WEB_POOLS), .path = API("/pools"), .name = "listPools", .summary = "the pools and who holds them",
 	  .schema = "Pools" },
-	{ READ(WEB_EVENTS), .path = API("/events"), .options = WITH(LIMIT) | WITH(AFTER) | WITH(RUN), .limit = 50,
+	{ READ(WEB_EVENTS), .path = API("/events"), .options = PAGED | WITH(AFTER) | WITH(RUN), .limit = 50,
 	  .name = "listEvents", .summary = "the audit trail: the latest, or those after an id; oldest first",
 	  .schema = "Events" },
 	{ READ(WEB_STATUS), .path = API("/status"), .options = WITH(LIMIT), .limit = 10, .name = "getStatus",
@@ -142,7 +142,7 @@ const struct route routes[] = {
 	{ PLAIN(PLAIN_TASK), .path = "/plain/runs/{dag}/{number}/{task}", .name = "plainTask",
 	  .summary = "a task with its attempts and checkpoints" },
 	{ PLAIN(PLAIN_WORKERS), .path = "/plain/workers", .name = "plainWorkers", .summary = "the machines" },
-	{ PLAIN(PLAIN_EVENTS), .path = "/plain/events", .limit = 200, .name = "plainEvents",
+	{ PLAIN(PLAIN_EVENTS), .path = "/plain/events", .options = PAGED, .limit = 200, .name = "plainEvents",
 	  .summary = "what happened last" },
 };
 

@@ -3,10 +3,12 @@
 import contextlib
 import datetime
 import grp
+import html
 import http.client
 import json
 import os
 import random
+import re
 import resource
 import socket
 import sqlite3
@@ -246,6 +248,11 @@ def plain(box: Sandbox):
         has(server.ask("/plain/runs/night/1").text, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;'", "the parameter")
         has(server.ask("/plain/dags/night").text, "trains &lt;b&gt;a little", "the description")
         has(server.ask("/plain").text, '<a href="/plain/dags/a%20b%26c">a b&amp;c</a>', "a file that is called oddly")
+        older = re.search(r'href="(/plain/events\?before=\d+)">Older ones', server.ask("/plain/events?limit=1").text)
+        check(older is not None, "a link to older events")
+        has(server.ask(html.unescape(older.group(1))).text, "run.submitted", "older events")
+        hidden = re.search(r'href="(.*?)">Older ones', server.ask("/plain/runs?limit=1").text)
+        equal(hidden, None, "a link to older runs, of which there are none")
         equal(server.ask("/plain/runs/night/7").status, 404, "a run that is not there")
         equal(server.ask("/plain/runs/night/1", header={"If-None-Match": server.ask("/plain/runs/night/1").header["ETag"]}).status,
               304, "a page that is known")

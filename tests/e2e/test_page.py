@@ -142,7 +142,7 @@ def looks(box):
         drive(box, daemon, "looks", screens=screens if QUICK else [*screens, ["light", 1200]], hashes={
             "overview": "#/", "dag": "#/dags/night", "broken": "#/dags/broken", "runs": "#/runs", "run": f"#/runs/{run}",
             "failed": f"#/runs/{failed}", "task": f"#/runs/{run}/train", "workers": "#/workers", "events": "#/events",
-            "nothing": "#/runs/night/99", "unknown": "#/x/y"})
+            "older": "#/events?before=4", "nothing": "#/runs/night/99", "unknown": "#/x/y"})
 
 
 @story("schedules are said in words, and terminals are read as terminals")

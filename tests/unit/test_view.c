@@ -453,6 +453,15 @@ static void assert_events(const struct view_events *wanted, const char *expected
 	assert_string_equal(buf_text(&kinds), expected);
 }
 
+/* 0: there is no older one. */
+static json_int_t next_event(const struct view_events *wanted)
+{
+	autojson json_t *answer = NULL;
+
+	assert_int_equal(view_events(store, wanted, &answer, &err), 0);
+	return json_integer_value(get(answer, "next"));
+}
+
 static void events_are_told_oldest_first(void **state)
 {
 	struct view_events wanted = { .after = -1, .limit = 2 };
@@ -465,6 +474,13 @@ static void events_are_told_oldest_first(void **state)
 	assert_events(&wanted, "attempt.resumed run.failed ");
 	wanted.run = first;
 	assert_events(&wanted, "run.submitted attempt.resumed ");
+	wanted = (struct view_events){ .after = -1, .limit = 3 };
+	assert_int_equal(next_event(&wanted), 2);
+	wanted.before = next_event(&wanted);
+	assert_events(&wanted, "run.submitted ");
+	assert_int_equal(next_event(&wanted), 0);
+	wanted = (struct view_events){ .limit = 10, .before = 3 };
+	assert_events(&wanted, "run.submitted run.submitted ");
 	wanted = (struct view_events){ .limit = 10 };
 	assert_events(&wanted, "run.submitted run.submitted attempt.resumed run.failed ");
 	wanted.after = 3;

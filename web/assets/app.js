@@ -66,7 +66,7 @@ function pageOf(hash) {
 	if (kind === "runs" && parts.length === 3) return runPage(dag, number);
 	if (kind === "runs" && parts.length === 4) return taskPage(dag, number, task, new URLSearchParams(query));
 	if (kind === "workers" && parts.length === 1) return workersPage();
-	if (kind === "events" && parts.length === 1) return eventsPage();
+	if (kind === "events" && parts.length === 1) return eventsPage(query);
 	return unknown(where);
 }
 

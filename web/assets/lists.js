@@ -236,21 +236,30 @@ export function workersPage() {
 
 /* --- events --------------------------------------------------------------------------------------------- */
 
-export function eventsPage() {
+export function eventsPage(query) {
 	const list = part("The audit trail, newest first");
+	const before = new URLSearchParams(query).get("before");
 
 	return {
 		title: "Events",
 		elements: [list.element],
 		filter: "",
 		concerns: (kind) => kind === "event.added" || kind === "run.changed",
-		load: (signal) => get(`/events?limit=${2 * PAGE}`, signal),
+		load(signal) {
+			const asked = new URLSearchParams({limit: 2 * PAGE});
+
+			if (before !== null) asked.set("before", before);
+			return get(`/events?${asked}`, signal);
+		},
 		show(data) {
-			list.fill(JSON.stringify(data), () =>
+			list.fill(JSON.stringify(data), () => [
 				data.events.length === 0
-					? h("p", {class: "muted"}, "Nothing has happened yet.")
-					: eventTable(data.events, true)
-			);
+					? h("p", {class: "muted"}, before === null ? "Nothing has happened yet." : "There is nothing older.")
+					: eventTable(data.events, true),
+				data.next === null
+					? null
+					: h("p", null, h("a", {href: `${place("events")}?before=${data.next}`}, "Older events")),
+			]);
 		},
 	};
 }
