@@ -193,12 +193,13 @@ def retry(box):
         check(attempts == [1, 2], f"what lay before the step was kept: {attempts}")
 
 
-@story("a DAG is paused and unpaused")
+@story("a DAG is paused and unpaused, a worker drained and undrained")
 def pause(box):
     with page(box, later=LATER) as daemon:
         drive(box, daemon, "pause", token=token(box), dag="later")
         kinds = [event["kind"] for event in daemon.get("/events")["events"]]
-        check("dag.paused" in kinds and "dag.unpaused" in kinds, f"both are in the audit trail: {kinds}")
+        for kind in ("dag.paused", "dag.unpaused", "worker.drained", "worker.undrained"):
+            check(kind in kinds, f"{kind} is in the audit trail: {kinds}")
 
 
 @story("all of it goes with keys alone")

@@ -21,6 +21,7 @@ import {
 	took,
 } from "./dom.js";
 import {marks} from "./charts.js";
+import {changeButton} from "./dialogs.js";
 import {graphOf} from "./graph.js";
 import {inWords} from "./words.js";
 import {stateOf} from "./overview.js";
@@ -114,29 +115,9 @@ function triggerForm(dag) {
 /* --- the parts ------------------------------------------------------------------------------------------ */
 
 function pauseButton(dag, again) {
-	const problem = h("span", {class: "problem", role: "alert"});
+	const verb = dag.paused ? "unpause" : "pause";
 
-	return [
-		h(
-			"button",
-			{
-				type: "button",
-				id: "pause",
-				onclick: async () => {
-					problem.textContent = "";
-					try {
-						await send("POST", path`/dags/${dag.dag}/${dag.paused ? "unpause" : "pause"}`, {});
-						again();
-					} catch (error) {
-						problem.textContent = error.message;
-					}
-				},
-			},
-			dag.paused ? "Unpause" : "Pause"
-		),
-		" ",
-		problem,
-	];
+	return changeButton(dag.paused ? "Unpause" : "Pause", path`/dags/${dag.dag}/${verb}`, again, {id: "pause"});
 }
 
 function scheduleLine(schedule) {

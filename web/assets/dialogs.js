@@ -1,5 +1,5 @@
 /*
- * dialogs.js - what asks before something is changed: a token, a cancel, a retry
+ * dialogs.js - what asks before something is changed: a token, a cancel, a retry; and what changes it without asking
  *
  * A dialog resolves to what came of it, or to null when it was left.
  */
@@ -180,4 +180,31 @@ export function askRetry(dag, number, steps, from = "") {
 
 	show();
 	return done;
+}
+
+/* A button that changes something at once, with room beside it for what went wrong. */
+export function changeButton(label, address, again, attributes = {}) {
+	const problem = h("span", {class: "problem", role: "alert"});
+
+	return [
+		h(
+			"button",
+			{
+				type: "button",
+				...attributes,
+				onclick: async () => {
+					problem.textContent = "";
+					try {
+						await send("POST", address, {});
+						again();
+					} catch (error) {
+						problem.textContent = error.message;
+					}
+				},
+			},
+			label
+		),
+		" ",
+		problem,
+	];
 }

@@ -1,7 +1,8 @@
 /*
  * lists.js - the pages that are lists: runs, workers with the pools, events
  */
-import {get} from "./api.js";
+import {get, path} from "./api.js";
+import {changeButton} from "./dialogs.js";
 import {age, badge, bytes, count, h, link, part, place, row, runLink, table, time, took} from "./dom.js";
 import {eventTable} from "./run.js";
 
@@ -178,14 +179,27 @@ function machineOf(worker) {
 		.join(", ");
 }
 
-function workerRow(worker) {
+/* Whoever wants a machine for something else lets what runs there come to its end. */
+function drainButton(worker, again) {
+	const label = worker.drained_by === null ? "Drain" : "Undrain";
+
+	return h(
+		"div",
+		{class: "actions"},
+		changeButton(label, path`/workers/${worker.worker}/${label.toLowerCase()}`, again, {
+			"aria-label": `${label} ${worker.worker}`,
+		})
+	);
+}
+
+function workerRow(worker, again) {
 	return row(WORKER_HEADS, [
 		[
 			h("strong", null, worker.worker),
 			worker.address === null ? null : h("div", {class: "muted"}, worker.address),
 			worker.labels.length === 0 ? null : h("div", {class: "muted"}, worker.labels.join(", ")),
 		],
-		reach(worker),
+		[reach(worker), worker.state === "not configured" ? null : drainButton(worker, again)],
 		machineOf(worker),
 		worker.slots === null
 			? `${worker.running.length} used`
@@ -210,12 +224,16 @@ function poolRow(pool) {
 export function workersPage() {
 	const workers = part("Machines"),
 		pools = part("Pools");
+	let again = () => {};
 
 	return {
 		title: "Workers",
 		elements: [workers.element, pools.element],
 		filter: "",
 		concerns: (kind) => kind === "worker.changed" || kind === "attempt.changed",
+		start(refresh) {
+			again = refresh;
+		},
 		async load(signal) {
 			const [machines, limits] = await Promise.all([get("/workers", signal), get("/pools", signal)]);
 
@@ -223,7 +241,7 @@ export function workersPage() {
 		},
 		show(data) {
 			workers.fill(JSON.stringify(data.workers), () =>
-				table("Workers", WORKER_HEADS, data.workers.map(workerRow), {class: "stacked"})
+				table("Workers", WORKER_HEADS, data.workers.map((worker) => workerRow(worker, again)), {class: "stacked"})
 			);
 			if (data.pools.length === 0) pools.hide();
 			else

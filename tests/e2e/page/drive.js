@@ -252,6 +252,14 @@ const stories = {
 		await page.locator(".head .is-paused").waitFor();
 		await page.getByRole("button", {name: "Unpause"}).click();
 		await page.getByRole("button", {name: "Pause", exact: true}).waitFor();
+
+		await go(page, url, "#/workers");
+		await page.getByRole("button", {name: "Drain local"}).click();
+		await page.getByRole("button", {name: "Undrain local"}).waitFor();
+		await page.locator("td", {hasText: "drained by"}).waitFor();
+		await axe(page, "a worker that is drained");
+		await page.getByRole("button", {name: "Undrain local"}).click();
+		await page.getByRole("button", {name: "Drain local"}).waitFor();
 		await page.getByRole("button", {name: "Log out"}).click();
 		await page.getByRole("button", {name: "Log in"}).waitFor();
 		wellBehaved(page);
