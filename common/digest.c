@@ -1,6 +1,7 @@
 #include "common/digest.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ static const uint32_t K[64] = {
 	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-static int extensions = -1; /* -1: not asked yet */
+static atomic_int extensions = -1; /* -1: not asked yet; threads may ask at once, and hear the same */
 
 static uint32_t rotate(uint32_t x, int n)
 {
@@ -126,9 +127,13 @@ static int has_extensions(void)
 
 static void add_blocks(uint32_t state[8], const uint8_t *at, size_t blocks)
 {
-	if (extensions < 0)
-		extensions = has_extensions();
-	if (extensions)
+	int have = atomic_load_explicit(&extensions, memory_order_relaxed);
+
+	if (have < 0) {
+		have = has_extensions();
+		atomic_store_explicit(&extensions, have, memory_order_relaxed);
+	}
+	if (have)
 		add_blocks_sha(state, at, blocks);
 	else
 		add_blocks_plain(state, at, blocks);
@@ -136,7 +141,7 @@ static void add_blocks(uint32_t state[8], const uint8_t *at, size_t blocks)
 
 void digest_use_extensions(int on)
 {
-	extensions = on ? has_extensions() : 0;
+	atomic_store_explicit(&extensions, on ? has_extensions() : 0, memory_order_relaxed);
 }
 
 void digest_init(struct digest *digest)
