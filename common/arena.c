@@ -82,6 +82,11 @@ char *arena_strdup(struct arena *arena, const char *text)
 	return arena_memdup(arena, text, strlen(text) + 1);
 }
 
+char *arena_strdup_if(struct arena *arena, const char *text)
+{
+	return text == NULL ? NULL : arena_strdup(arena, text);
+}
+
 char *arena_strndup(struct arena *arena, const char *text, size_t bytes)
 {
 	size_t n = strnlen(text, bytes);

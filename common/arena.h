@@ -25,6 +25,7 @@ void arena_reset(struct arena *arena); /* the same, but keeps one block for reus
 
 void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull)); /* zeroed, aligned to 16 */
 char *arena_strdup(struct arena *arena, const char *text) __attribute__((returns_nonnull));
+char *arena_strdup_if(struct arena *arena, const char *text); /* NULL of NULL */
 char *arena_strndup(struct arena *arena, const char *text, size_t bytes) __attribute__((returns_nonnull));
 void *arena_memdup(struct arena *arena, const void *bytes, size_t n) __attribute__((returns_nonnull));
 char *arena_printf(struct arena *arena, const char *format, ...)

@@ -32,7 +32,8 @@ static int on_read(void *context, enum web_read what, const struct web_query *qu
 	case WEB_HEALTH:
 		return control->desk->read(control->desk->context, what, query, out, err);
 	default:
-		look.count = control_facts(control, &arena, &look.facts);
+		if (look_wants_files(what, query))
+			look.count = control_facts(control, &arena, &look.facts);
 		return look_read(&look, what, query, out, err);
 	}
 }
@@ -79,8 +80,8 @@ static void hold_facts(struct control *control)
 		struct view_dag_facts *facts = &aside->look.facts[i];
 
 		facts->name = arena_strdup(&aside->arena, facts->name);
-		facts->path = facts->path == NULL ? NULL : arena_strdup(&aside->arena, facts->path);
-		facts->problem = facts->problem == NULL ? NULL : arena_strdup(&aside->arena, facts->problem);
+		facts->path = arena_strdup_if(&aside->arena, facts->path);
+		facts->problem = arena_strdup_if(&aside->arena, facts->problem);
 	}
 }
 
@@ -89,16 +90,16 @@ static void *aside_prepare(void *context, enum web_read what, const struct web_q
 	struct control *control = context;
 	struct control_aside *aside = &control->aside;
 
-	(void)what;
-	(void)query;
 	arena_init(&aside->arena);
 	aside->look.store = control->aside_reader;
+	aside->look.count = 0;
 	if (aside->timezone_changed) {
 		zones_free(aside->look.zones);
 		aside->look.zones = zones_new(control->settings->timezone);
 		aside->timezone_changed = false;
 	}
-	hold_facts(control);
+	if (look_wants_files(what, query))
+		hold_facts(control);
 	return aside;
 }
 
@@ -189,18 +190,6 @@ static int on_token(void *context, const char *digest, struct web_token *out, st
 
 /* --- the whole -------------------------------------------------------------------------------------------- */
 
-static int64_t last_event(struct store *reader)
-{
-	sqlite3_stmt *stmt = store_statement(reader, STMT_web_last_event);
-	int64_t id = 0;
-
-	if (stmt != NULL && sqlite3_step(stmt) == SQLITE_ROW)
-		id = sqlite3_column_int64(stmt, 0);
-	if (stmt != NULL)
-		sqlite3_reset(stmt);
-	return id;
-}
-
 struct control *control_new(struct store *reader, struct store *aside_reader, const struct settings *settings, const struct registry *registry,
 			    const struct control_desk *desk)
 {
@@ -213,7 +202,7 @@ struct control *control_new(struct store *reader, struct store *aside_reader, co
 	control->registry = registry;
 	control->zones = zones_new(settings->timezone);
 	control->desk = desk;
-	control->last_event = control->last_move = last_event(reader);
+	control->last_event = control->last_move = control_number(reader, STMT_web_last_event, 0);
 	control->source = (struct web_source){
 		.read = on_read,
 		.change = on_change,

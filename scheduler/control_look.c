@@ -151,6 +151,22 @@ static int read_run(const struct look *look, enum web_read what, const struct we
 			       : view_why(look->store, run, -1, out, err);
 }
 
+bool look_wants_files(enum web_read what, const struct web_query *query)
+{
+	switch (what) {
+	case WEB_DAGS:
+		return true;
+	case WEB_DAG:
+	case WEB_OCCURRENCES:
+	case WEB_BACKFILLS:
+	case WEB_BACKFILL_PLAN:
+	case WEB_RUNS:
+		return query->dag != NULL;
+	default:
+		return false;
+	}
+}
+
 int look_read(const struct look *look, enum web_read what, const struct web_query *query, json_t **out, struct err *err)
 {
 	switch (what) {

@@ -27,6 +27,9 @@ struct look {
 	size_t count;
 };
 
+/* Whether the files matter to it: without, `facts` may be left out. */
+bool look_wants_files(enum web_read what, const struct web_query *query);
+
 int look_read(const struct look *look, enum web_read what, const struct web_query *query, json_t **out,
 	      struct err *err);
 
@@ -62,6 +65,9 @@ struct control {
 
 /* What the registry knows, sorted by name, in memory of the arena. */
 size_t control_facts(const struct control *control, struct arena *arena, struct view_dag_facts **out);
+
+/* The only number of the only row; `argument` for ?1, if there is one. 0 when it cannot be read. */
+int64_t control_number(struct store *store, enum store_statement which, int64_t argument);
 
 int64_t control_version(void *context, enum web_read what); /* of struct web_source */
 

@@ -10,7 +10,7 @@
 
 enum { OPEN_RUNS_MAX = 500 };
 
-static int64_t read_number(struct store *store, enum store_statement which, int64_t argument)
+int64_t control_number(struct store *store, enum store_statement which, int64_t argument)
 {
 	sqlite3_stmt *stmt = store_statement(store, which);
 	int64_t number = 0;
@@ -38,10 +38,10 @@ static uint64_t picture_of(struct control *control, int64_t commit)
 	uint64_t hash = 0xcbf29ce484222325ULL;
 	int count = 0;
 
-	control->last_move = read_number(control->reader, STMT_web_last_move, control->last_move);
+	control->last_move = control_number(control->reader, STMT_web_last_move, control->last_move);
 	hash = mix(hash, control->last_move);
-	hash = mix(hash, read_number(control->reader, STMT_web_last_run, 0));
-	hash = mix(hash, read_number(control->reader, STMT_web_last_version, 0));
+	hash = mix(hash, control_number(control->reader, STMT_web_last_run, 0));
+	hash = mix(hash, control_number(control->reader, STMT_web_last_version, 0));
 	if (stmt == NULL)
 		return mix(hash, commit);
 	sqlite3_bind_int(stmt, 1, OPEN_RUNS_MAX);
@@ -56,7 +56,7 @@ int64_t control_version(void *context, enum web_read what)
 {
 	struct control *control = context;
 	/* Another number after each commit of somebody else; this connection makes none. */
-	int64_t commit = read_number(control->reader, STMT_web_data_version, 0);
+	int64_t commit = control_number(control->reader, STMT_web_data_version, 0);
 	uint64_t picture;
 
 	if (what != WEB_DAGS && what != WEB_RUNS)

@@ -32,7 +32,7 @@ static const struct notice *describe(const struct notice_terms *terms, const str
 		.trigger = run->row.trigger,
 		.actor = run->row.actor,
 		.why = why_run(&why, arena),
-		.page = terms == NULL || terms->page == NULL ? NULL : arena_strdup(arena, terms->page),
+		.page = terms == NULL ? NULL : arena_strdup_if(arena, terms->page),
 		.at_wall_ms = wall_ms,
 		.due_wall_ms = run->row.scheduled_for_wall_ms,
 		.started_wall_ms = run->row.started_wall_ms,

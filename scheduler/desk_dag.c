@@ -136,9 +136,7 @@ static void on_backfill(void *context, const struct err *err)
 
 static const char *copy_text(struct errand *errand, const json_t *arguments, const char *key)
 {
-	const char *text = desk_text(arguments, key);
-
-	return text == NULL ? NULL : arena_strdup(&errand->arena, text);
+	return arena_strdup_if(&errand->arena, desk_text(arguments, key));
 }
 
 /* What it would do is asked of the state (view_backfill), which takes no daemon; here it is begun. */

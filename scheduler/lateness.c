@@ -72,7 +72,7 @@ static void look_at(struct lateness *lateness, const struct dag *dag, const stru
 	look->late = (struct store_late){
 		.dag = arena_strdup(&look->arena, dag->name),
 		.window = *window,
-		.page = terms->page == NULL ? NULL : arena_strdup(&look->arena, terms->page),
+		.page = arena_strdup_if(&look->arena, terms->page),
 		.receivers = &look->receivers,
 		.wall_ms = now_ms,
 	};

@@ -169,9 +169,7 @@ const char *notice_receiver_json(const struct dag_notify *receiver, const char *
 
 static const char *get_text(const json_t *object, const char *key, struct arena *arena)
 {
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text == NULL ? NULL : arena_strdup(arena, text);
+	return arena_strdup_if(arena, json_string_value(json_object_get(object, key)));
 }
 
 static struct dag_secret read_secret(const json_t *object, struct arena *arena)

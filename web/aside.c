@@ -208,11 +208,6 @@ bool aside_makes(const struct aside *aside, const char *key, int64_t version)
 	return find_job(aside, key, version) != NULL;
 }
 
-static const char *copy_text(struct arena *arena, const char *text)
-{
-	return text == NULL ? NULL : arena_strdup(arena, text);
-}
-
 static struct job *new_job(const struct exchange *exchange, const char *key)
 {
 	const struct web_query *query = &exchange->request.query;
@@ -224,13 +219,13 @@ static struct job *new_job(const struct exchange *exchange, const char *key)
 	job->route = exchange->request.route;
 	job->may_compress = answer_may_compress(exchange);
 	job->query = *query;
-	job->query.dag = copy_text(&job->arena, query->dag);
-	job->query.run = copy_text(&job->arena, query->run);
-	job->query.task = copy_text(&job->arena, query->task);
-	job->query.worker = copy_text(&job->arena, query->worker);
-	job->query.state = copy_text(&job->arena, query->state);
-	job->query.from = copy_text(&job->arena, query->from);
-	job->query.to = copy_text(&job->arena, query->to);
+	job->query.dag = arena_strdup_if(&job->arena, query->dag);
+	job->query.run = arena_strdup_if(&job->arena, query->run);
+	job->query.task = arena_strdup_if(&job->arena, query->task);
+	job->query.worker = arena_strdup_if(&job->arena, query->worker);
+	job->query.state = arena_strdup_if(&job->arena, query->state);
+	job->query.from = arena_strdup_if(&job->arena, query->from);
+	job->query.to = arena_strdup_if(&job->arena, query->to);
 	return job;
 }
 

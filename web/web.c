@@ -510,11 +510,6 @@ static int open_listeners(struct web *web, struct err *err)
 	return rc;
 }
 
-static const char *copy_text(struct arena *arena, const char *text)
-{
-	return text == NULL ? NULL : arena_strdup(arena, text);
-}
-
 static const char *const *copy_list(struct arena *arena, const char *const *list, size_t count)
 {
 	const char **copy = arena_alloc(arena, (count + 1) * sizeof *copy);
@@ -528,11 +523,11 @@ static struct web_settings *copy_settings(struct arena *arena, const struct web_
 {
 	struct web_settings *copy = arena_memdup(arena, settings, sizeof *settings);
 
-	copy->control_path = copy_text(arena, settings->control_path);
-	copy->shared_path = copy_text(arena, settings->shared_path);
-	copy->shared_group = copy_text(arena, settings->shared_group);
-	copy->certificate_path = copy_text(arena, settings->certificate_path);
-	copy->key_path = copy_text(arena, settings->key_path);
+	copy->control_path = arena_strdup_if(arena, settings->control_path);
+	copy->shared_path = arena_strdup_if(arena, settings->shared_path);
+	copy->shared_group = arena_strdup_if(arena, settings->shared_group);
+	copy->certificate_path = arena_strdup_if(arena, settings->certificate_path);
+	copy->key_path = arena_strdup_if(arena, settings->key_path);
 	copy->listen = copy_list(arena, settings->listen, settings->listen_count);
 	copy->hosts = copy_list(arena, settings->hosts, settings->hosts_count);
 	return copy;
