@@ -213,8 +213,7 @@ static void tag_of(const void *bytes, size_t n, char tag_out[TAG_BYTES])
 	snprintf(tag_out, TAG_BYTES, "W/\"%.*s\"", TAG_DIGITS, digest_hex(digest_bytes, hex));
 }
 
-struct answer_made *answer_make(struct answer_press *press, char *text, size_t bytes, const char *type,
-				bool may_compress)
+struct answer_made *answer_make(char *text, size_t bytes, const char *type)
 {
 	struct answer_made *made = mem_zalloc(sizeof *made);
 
@@ -222,13 +221,20 @@ struct answer_made *answer_make(struct answer_press *press, char *text, size_t b
 	made->type = type;
 	made->bytes = (uint8_t *)text;
 	made->n = bytes;
-	made->compressed = may_compress && bytes >= COMPRESSED_BYTES_MIN;
 	tag_of(text, bytes, made->tag);
-	if (made->compressed) {
-		made->bytes = compress_answer(press, text, bytes, &made->n);
-		free(text);
-	}
 	return made;
+}
+
+void answer_compress(struct answer_press *press, struct answer_made *made)
+{
+	uint8_t *smaller;
+
+	if (made->n < COMPRESSED_BYTES_MIN)
+		return;
+	smaller = compress_answer(press, made->bytes, made->n, &made->n);
+	free(made->bytes);
+	made->bytes = smaller;
+	made->compressed = true;
 }
 
 void answer_release(struct answer_made *made)
@@ -237,15 +243,6 @@ void answer_release(struct answer_made *made)
 		return;
 	free(made->bytes);
 	free(made);
-}
-
-static void put_header(struct exchange *exchange, const char *tag, bool compressed)
-{
-	if (tag != NULL)
-		answer_header(exchange, MHD_HTTP_HEADER_ETAG, tag);
-	if (compressed)
-		answer_header(exchange, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-	answer_header(exchange, MHD_HTTP_HEADER_VARY, "Accept-Encoding, Cookie, Authorization");
 }
 
 static ssize_t read_made(void *context, uint64_t at, char *out, size_t room)
@@ -262,51 +259,53 @@ static void on_made_sent(void *context)
 	answer_release(context);
 }
 
-/* What is too large for the cache is not copied: each client takes it at its own pace, and all from the same bytes. */
+/*
+ * The last who holds it hands its bytes over. Else what is too large for the cache is not copied: each client takes it at
+ * its own pace, and all from the same bytes.
+ */
 static struct MHD_Response *response_of(struct answer_made *made)
 {
+	uint8_t *bytes = made->bytes;
+
+	if (made->holders == 1) {
+		made->bytes = NULL;
+		return http->create_response_from_buffer(made->n, bytes, MHD_RESPMEM_MUST_FREE);
+	}
 	if (made->n <= CACHE_BYTES_EACH_MAX)
-		return http->create_response_from_buffer(made->n, made->bytes, MHD_RESPMEM_MUST_COPY);
+		return http->create_response_from_buffer(made->n, bytes, MHD_RESPMEM_MUST_COPY);
 	made->holders++;
 	return http->create_response_from_callback(made->n, BLOCK_BYTES, read_made, made, on_made_sent);
 }
 
-void answer_made(struct exchange *exchange, struct answer_made *made)
+static bool is_known_already(const struct exchange *exchange, unsigned status, const struct answer_made *made)
 {
-	if (answer_is_known(exchange, made->tag)) {
+	return status == 200 && answer_is_known(exchange, made->tag);
+}
+
+void answer_made(struct exchange *exchange, unsigned status, struct answer_made *made)
+{
+	if (is_known_already(exchange, status, made)) {
 		answer_bytes(exchange, 200, made->type, "", 0, made->tag, "no-cache");
-		return;
+	} else {
+		answer_response(exchange, status, response_of(made), made->type, "no-cache");
+		exchange->answer_bytes = made->n;
+		memcpy(exchange->answer_tag, made->tag, sizeof made->tag);
+		if (status == 200)
+			answer_header(exchange, MHD_HTTP_HEADER_ETAG, made->tag);
+		if (made->compressed)
+			answer_header(exchange, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+		answer_header(exchange, MHD_HTTP_HEADER_VARY, "Accept-Encoding, Cookie, Authorization");
 	}
-	answer_response(exchange, 200, response_of(made), made->type, "no-cache");
-	exchange->answer_bytes = made->n;
-	memcpy(exchange->answer_tag, made->tag, sizeof made->tag);
-	put_header(exchange, made->tag, made->compressed);
+	answer_release(made);
 }
 
 void answer_text(struct exchange *exchange, unsigned status, char *text, size_t bytes, const char *type)
 {
-	struct answer_press *press = exchange->connection->listener->web->press;
-	struct MHD_Response *response;
-	char tag[TAG_BYTES];
-	bool compressed = bytes >= COMPRESSED_BYTES_MIN && answer_may_compress(exchange);
+	struct answer_made *made = answer_make(text, bytes, type);
 
-	tag_of(text, bytes, tag);
-	if (status == 200 && answer_is_known(exchange, tag)) {
-		answer_bytes(exchange, 200, type, "", 0, tag, "no-cache");
-		free(text);
-		return;
-	}
-	if (compressed) {
-		char *smaller = compress_answer(press, text, bytes, &bytes);
-
-		free(text);
-		text = smaller;
-	}
-	response = http->create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
-	answer_response(exchange, status, response, type, "no-cache");
-	exchange->answer_bytes = bytes;
-	memcpy(exchange->answer_tag, tag, sizeof tag);
-	put_header(exchange, status == 200 ? tag : NULL, compressed);
+	if (!is_known_already(exchange, status, made) && answer_may_compress(exchange))
+		answer_compress(exchange->connection->listener->web->press, made);
+	answer_made(exchange, status, made);
 }
 
 void answer_json(struct exchange *exchange, unsigned status, json_t *json)

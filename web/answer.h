@@ -53,11 +53,12 @@ struct answer_made {
 	char tag[CACHE_TAG_BYTES];
 };
 
-/* Touches nothing of the server, so a thread may do it: text of the heap that is taken over. One holder has it. */
-struct answer_made *answer_make(struct answer_press *press, char *text, size_t bytes, const char *type,
-				bool may_compress);
+/* These touch nothing of the server, so a thread may call them. Text of the heap is taken over; one holder has it. */
+struct answer_made *answer_make(char *text, size_t bytes, const char *type);
+void answer_compress(struct answer_press *press, struct answer_made *made); /* where it pays */
+
 void answer_release(struct answer_made *made); /* NULL is harmless */
-void answer_made(struct exchange *exchange, struct answer_made *made); /* with status 200 */
+void answer_made(struct exchange *exchange, unsigned status, struct answer_made *made); /* one hold is taken over */
 
 /* What never changes, made ready once: zeroed at first, and never freed. */
 struct answer_kept {

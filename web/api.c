@@ -208,15 +208,17 @@ static void answer_plain(struct exchange *exchange)
 void api_take_made(struct exchange *exchange)
 {
 	autofree char *key = cache_key(exchange);
+	struct answer_made *made = exchange->made;
 	bool is_read = exchange->request.route->kind == ROUTE_READ;
 
-	if (!is_read || !answer_from_cache(exchange, key, exchange->made_version, false)) {
-		answer_made(exchange, exchange->made);
-		if (is_read)
-			keep_answer(exchange, key, exchange->made_version);
-	}
-	answer_release(exchange->made);
 	exchange->made = NULL;
+	if (is_read && answer_from_cache(exchange, key, exchange->made_version, false)) {
+		answer_release(made);
+		return;
+	}
+	answer_made(exchange, 200, made);
+	if (is_read)
+		keep_answer(exchange, key, exchange->made_version);
 }
 
 /* Not an error with a problem's body: whoever watches wants to see what is wrong. */

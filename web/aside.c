@@ -78,9 +78,11 @@ static void make(struct aside *aside, struct job *job)
 	char *text = NULL;
 
 	job->rc = page ? make_page(source, job, &text) : make_json(source, job, &text);
-	if (job->rc == 0)
-		job->made = answer_make(aside->press, text, strlen(text), page ? PLAIN_TYPE : "application/json",
-					job->may_compress);
+	if (job->rc == 0) {
+		job->made = answer_make(text, strlen(text), page ? PLAIN_TYPE : "application/json");
+		if (job->may_compress)
+			answer_compress(aside->press, job->made);
+	}
 	job->took_ms = clock_mono_ms() - began_ms;
 }
 
