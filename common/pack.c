@@ -290,3 +290,14 @@ ssize_t pack_read(struct pack_reader *reader, uint64_t offset, void *bytes, size
 	}
 	return (ssize_t)done;
 }
+
+int pack_file(struct pack_reader *reader, uint64_t offset, size_t n, off_t *at_out)
+{
+	bool in_manifest = offset < PARCEL_HEAD_BYTES + reader->parcel->manifest_bytes;
+	const struct parcel_entry *entry = in_manifest ? NULL : parcel_at(reader->parcel, offset);
+
+	if (entry == NULL || n > entry->offset + entry->bytes - offset || go_to(reader, entry, NULL) < 0)
+		return -1;
+	*at_out = (off_t)(offset - entry->offset);
+	return fcntl(reader->fd, F_DUPFD_CLOEXEC, 0);
+}

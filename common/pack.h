@@ -66,4 +66,10 @@ void pack_reader_fini(struct pack_reader *reader);
 /* Up to `n` bytes from `offset` on: how many, 0 at the end. */
 ssize_t pack_read(struct pack_reader *reader, uint64_t offset, void *bytes, size_t n, struct err *err);
 
+/*
+ * Where `n` bytes from `offset` on lie in one file, a descriptor of it, which is the caller's, and their place in
+ * it. Else -1: they are to be read, or can't be and pack_read says why.
+ */
+int pack_file(struct pack_reader *reader, uint64_t offset, size_t n, off_t *at_out);
+
 #endif

@@ -549,6 +549,7 @@ static bool ship_piece(struct follow_set *set, struct follow *follow, int dir)
 	uint64_t n = log_allowance(follow), there;
 	size_t before = lane->bytes;
 	uint8_t *room;
+	int file;
 
 	if (n == 0 || dir < 0)
 		return false;
@@ -560,7 +561,11 @@ static bool ship_piece(struct follow_set *set, struct follow *follow, int dir)
 	if (data.n == 0)
 		return false;
 	room = protocol_put_data_room(lane, &data); /* It is read to where it is sent from. */
-	if (spool_log_read(dir, &follow->shape, follow->log_sent, room, data.n) != (ssize_t)data.n) {
+	file = data.n < OUTBOX_FILE_BYTES_MIN ? -1
+					      : spool_log_file(dir, &follow->shape, follow->log_sent, data.n);
+	if (file >= 0) {
+		outbox_bulk_from_file(set->out, file, (off_t)follow->log_sent, data.n);
+	} else if (spool_log_read(dir, &follow->shape, follow->log_sent, room, data.n) != (ssize_t)data.n) {
 		lane->bytes = before;
 		return false;
 	}

@@ -356,8 +356,15 @@ static int put_piece(struct offer_set *set, struct offer *offer, size_t n, struc
 									 .offset = offer->sent,
 									 .total = offer->parcel.bytes,
 									 .n = n });
-	ssize_t got = pack_read(&offer->reader, offer->sent, room, n, err);
+	off_t at;
+	int file = n < OUTBOX_FILE_BYTES_MIN ? -1 : pack_file(&offer->reader, offer->sent, n, &at);
+	ssize_t got;
 
+	if (file >= 0) {
+		outbox_bulk_from_file(set->out, file, at, n);
+		return 0;
+	}
+	got = pack_read(&offer->reader, offer->sent, room, n, err);
 	if (got == (ssize_t)n)
 		return 0;
 	lane->bytes = before;

@@ -2,14 +2,19 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "executor/protocol.h"
+
+enum { COPY_BYTES = 16 * 1024 };
 
 void outbox_fini(struct outbox *outbox)
 {
 	buf_fini(&outbox->control.bytes);
 	buf_fini(&outbox->bulk.bytes);
+	if (outbox->file.left > 0)
+		close(outbox->file.fd);
 	*outbox = (struct outbox){ 0 };
 }
 
@@ -41,6 +46,14 @@ struct buf *outbox_bulk(struct outbox *outbox)
 	return tidy(&outbox->bulk);
 }
 
+void outbox_bulk_from_file(struct outbox *outbox, int fd, off_t at, size_t n)
+{
+	outbox->bulk.bytes.bytes -= n;
+	outbox->file.fd = fd;
+	outbox->file.at = at;
+	outbox->file.left = n;
+}
+
 bool outbox_control_has_room(const struct outbox *outbox)
 {
 	return unsent(&outbox->control) < OUTBOX_CONTROL_MAX;
@@ -48,12 +61,12 @@ bool outbox_control_has_room(const struct outbox *outbox)
 
 bool outbox_bulk_has_room(const struct outbox *outbox)
 {
-	return unsent(&outbox->bulk) < OUTBOX_BULK_MAX;
+	return unsent(&outbox->bulk) < OUTBOX_BULK_MAX && outbox->file.left == 0;
 }
 
 bool outbox_empty(const struct outbox *outbox)
 {
-	return unsent(&outbox->control) == 0 && unsent(&outbox->bulk) == 0;
+	return unsent(&outbox->control) == 0 && unsent(&outbox->bulk) == 0 && outbox->file.left == 0;
 }
 
 /* At a border: all of the control lane may go at once, of the bulk lane one frame. */
@@ -66,28 +79,73 @@ static bool choose(struct outbox *outbox)
 		outbox->current_left = unsent(&outbox->control);
 		return true;
 	}
-	if (protocol_next(outbox->bulk.bytes.data + outbox->bulk.sent, unsent(&outbox->bulk), &frame, NULL) !=
-	    1)
+	if (unsent(&outbox->bulk) == 0)
 		return false;
 	outbox->current = &outbox->bulk;
-	outbox->current_left = frame.whole_bytes;
+	outbox->current_left = unsent(&outbox->bulk);
+	if (protocol_next(outbox->bulk.bytes.data + outbox->bulk.sent, unsent(&outbox->bulk), &frame, NULL) == 1)
+		outbox->current_left = frame.whole_bytes;
 	return true;
+}
+
+static bool in_file(const struct outbox *outbox)
+{
+	return outbox->current == &outbox->bulk && outbox->file.left > 0 && unsent(&outbox->bulk) == 0;
+}
+
+/* Where the kernel can't hand its pages on (to a pipe, before Linux 5.12), and beyond the end of the file. */
+static ssize_t copy_from_file(const struct outbox *outbox, int fd)
+{
+	uint8_t bytes[COPY_BYTES];
+	size_t n = outbox->file.left < sizeof bytes ? outbox->file.left : sizeof bytes;
+	ssize_t got = pread(outbox->file.fd, bytes, n, outbox->file.at);
+
+	if (got <= 0) {
+		memset(bytes, 0, n);
+		got = (ssize_t)n;
+	}
+	return write(fd, bytes, (size_t)got);
+}
+
+static ssize_t write_file(struct outbox *outbox, int fd)
+{
+	off_t at = outbox->file.at;
+	ssize_t n = sendfile(fd, outbox->file.fd, &at, outbox->file.left);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		n = copy_from_file(outbox, fd);
+	if (n <= 0)
+		return n;
+	outbox->file.at += n;
+	outbox->file.left -= (size_t)n;
+	if (outbox->file.left == 0) {
+		close(outbox->file.fd);
+		outbox->current = NULL;
+	}
+	return n;
+}
+
+static ssize_t write_lane(struct outbox *outbox, int fd)
+{
+	struct lane *lane = outbox->current;
+	ssize_t n = write(fd, lane->bytes.data + lane->sent, outbox->current_left);
+
+	if (n < 0)
+		return n;
+	lane->sent += (size_t)n;
+	outbox->current_left -= (size_t)n;
+	if (outbox->current_left == 0 && !in_file(outbox))
+		outbox->current = NULL;
+	return n;
 }
 
 int outbox_write(struct outbox *outbox, int fd)
 {
-	while (outbox->current != NULL || (!outbox_empty(outbox) && choose(outbox))) {
-		struct lane *lane = outbox->current;
-		ssize_t n = write(fd, lane->bytes.data + lane->sent, outbox->current_left);
+	while (outbox->current != NULL || choose(outbox)) {
+		ssize_t n = in_file(outbox) ? write_file(outbox, fd) : write_lane(outbox, fd);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+		if (n < 0 && errno != EINTR)
 			return errno == EAGAIN ? 0 : -1;
-		lane->sent += (size_t)n;
-		outbox->current_left -= (size_t)n;
-		if (outbox->current_left == 0)
-			outbox->current = NULL;
 	}
 	return 0;
 }

@@ -4,16 +4,21 @@
  * Control frames (and journals) go before log data, at the next border of a frame: a pong waits for one piece
  * of a log at most. Both lanes are bounded by their users, who ask for room before they read anything to fill
  * them with.
+ *
+ * Long pieces of files go out without being read: the kernel hands its cached pages on. On a machine that
+ * encrypts what it sends, two copies less are felt.
  */
 #ifndef EXECUTOR_AGENT_OUTBOX_H
 #define EXECUTOR_AGENT_OUTBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "common/buf.h"
 
 enum { OUTBOX_CONTROL_MAX = 1024 * 1024, OUTBOX_BULK_MAX = 512 * 1024 };
+enum { OUTBOX_FILE_BYTES_MIN = 64 * 1024 }; /* less is rather read, and written at once with its frame */
 
 struct lane {
 	struct buf bytes; /* whole frames */
@@ -24,7 +29,12 @@ struct outbox {
 	struct lane control;
 	struct lane bulk;
 	struct lane *current; /* whose frame is half written; NULL at a border */
-	size_t current_left;  /* of that frame */
+	size_t current_left;  /* of that frame, in its lane */
+	struct {
+		int fd; /* open while there is something left */
+		off_t at;
+		size_t left;
+	} file; /* ends the last frame of the bulk lane */
 };
 
 void outbox_fini(struct outbox *outbox);
@@ -32,6 +42,13 @@ void outbox_fini(struct outbox *outbox);
 /* Buffers to append whole frames to. */
 struct buf *outbox_control(struct outbox *outbox);
 struct buf *outbox_bulk(struct outbox *outbox);
+
+/*
+ * Takes the room of `n` bytes, with which the frame just appended to the bulk lane ends, away again: they come
+ * from a file, from `at` on. `fd` becomes the outbox's own. Nothing but a file whose bytes stay as they are: they
+ * are read when they are sent. One that was cut meanwhile goes on with zeros, as the length was promised.
+ */
+void outbox_bulk_from_file(struct outbox *outbox, int fd, off_t at, size_t n);
 
 bool outbox_control_has_room(const struct outbox *outbox);
 bool outbox_bulk_has_room(const struct outbox *outbox);

@@ -73,6 +73,7 @@ struct session {
 	int status;
 	struct buf in;
 	struct outbox out;
+	bool logs_first; /* in its bulk lane */
 	struct arena arena; /* of the frame at hand */
 	struct follow_set set;
 	struct spares spares;
@@ -736,19 +737,32 @@ static void ask_epoll(struct session *s, int fd, enum source source, uint32_t *c
 		*current = wanted;
 }
 
+/* False: there are no more pieces to be had of what is offered. One piece may fill the lane, so who is first changes. */
+static bool fill_output(struct session *s)
+{
+	bool more;
+
+	s->logs_first = !s->logs_first;
+	if (s->logs_first)
+		follow_pump(&s->set);
+	more = !outbox_bulk_has_room(&s->out) || offer_pump(&s->offers);
+	if (!s->logs_first)
+		follow_pump(&s->set);
+	return more;
+}
+
 static void write_output(struct session *s)
 {
-	bool offered;
+	bool more;
 
 	do {
-		offered = offer_pump(&s->offers);
-		follow_pump(&s->set);
+		more = fill_output(s);
 		if (outbox_write(&s->out, STDOUT_FILENO) < 0) {
 			s->done = true;
 			return;
 		}
 	} while (outbox_empty(&s->out) &&
-		 (offered || !list_empty(&s->set.journals) || !list_empty(&s->set.logs)));
+		 (more || !list_empty(&s->set.journals) || !list_empty(&s->set.logs)));
 	ask_epoll(s, STDOUT_FILENO, SOURCE_OUTPUT, &s->output_events, outbox_empty(&s->out) ? 0 : EPOLLOUT);
 	/* One who asks but does not read the answers is not listened to until he does. */
 	ask_epoll(s, STDIN_FILENO, SOURCE_INPUT, &s->input_events,

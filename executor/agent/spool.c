@@ -454,6 +454,11 @@ int spool_shape_read(int dir, bool ended, struct spool_shape *shape_out)
 	return 0;
 }
 
+static int open_to_read(int dir, enum spool_part part)
+{
+	return openat(dir, part == SPOOL_HEAD ? "log" : "log.tail", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 ssize_t spool_log_read(int dir, const struct spool_shape *shape, uint64_t offset, uint8_t *bytes, size_t max)
 {
 	size_t done = 0;
@@ -473,7 +478,7 @@ ssize_t spool_log_read(int dir, const struct spool_shape *shape, uint64_t offset
 			done += (size_t)n;
 			continue;
 		}
-		fd = openat(dir, part == SPOOL_HEAD ? "log" : "log.tail", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		fd = open_to_read(dir, part);
 		got = fd < 0 ? -1
 			     : pread(fd, bytes + done, (size_t)n,
 				     (off_t)(part == SPOOL_TAIL ? RING_OFFSET + at : at));
@@ -482,6 +487,11 @@ ssize_t spool_log_read(int dir, const struct spool_shape *shape, uint64_t offset
 		done += (size_t)got;
 	}
 	return (ssize_t)done;
+}
+
+int spool_log_file(int dir, const struct spool_shape *shape, uint64_t offset, uint64_t n)
+{
+	return offset + n <= shape->head_bytes ? open_to_read(dir, SPOOL_HEAD) : -1;
 }
 
 /* --- exit ----------------------------------------------------------------------------------------------- */

@@ -117,6 +117,12 @@ int spool_shape_read(int dir, bool ended, struct spool_shape *shape_out);
 /* Up to `max` bytes of the stream: the count (0: no more), or -1 with errno. */
 ssize_t spool_log_read(int dir, const struct spool_shape *shape, uint64_t offset, uint8_t *bytes, size_t max);
 
+/*
+ * The file in which `n` bytes from `offset` on stand at that same place, opened, and they stay as they are; or -1:
+ * they are to be read.
+ */
+int spool_log_file(int dir, const struct spool_shape *shape, uint64_t offset, uint64_t n);
+
 /* --- exit ----------------------------------------------------------------------------------------------- */
 
 /*

@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -63,6 +65,123 @@ static void control_overtakes_at_the_border_of_a_frame(void **state)
 	outbox_fini(&outbox);
 }
 
+/* A file of `n` bytes, each of which tells its place. */
+static int make_file(size_t n)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+	uint8_t *bytes = mem_zalloc(n);
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(i % 251);
+	assert_true(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
+	free(bytes);
+	return fd;
+}
+
+static void put_from_file(struct outbox *outbox, int fd, size_t at, size_t n)
+{
+	protocol_put_data_room(outbox_bulk(outbox), &(struct frame_data){ .offset = at, .n = n });
+	outbox_bulk_from_file(outbox, dup(fd), (off_t)at, n);
+}
+
+/* Reads one end while the other is written, until all has come. */
+static void drain(struct outbox *outbox, const int ends[2], struct buf *got)
+{
+	uint8_t piece[5000];
+	ssize_t n;
+
+	for (int rounds = 0; !outbox_empty(outbox); rounds++) {
+		assert_true(rounds < 10000);
+		assert_int_equal(outbox_write(outbox, ends[1]), 0);
+		while ((n = read(ends[0], piece, sizeof piece)) > 0)
+			buf_append(got, piece, (size_t)n);
+	}
+}
+
+static void expect_piece(struct buf *got, uint64_t offset, size_t n, size_t zeros_from)
+{
+	struct frame_data data;
+	struct frame frame;
+
+	assert_int_equal(protocol_next(got->data, got->bytes, &frame, NULL), 1);
+	assert_int_equal(protocol_get_data(&frame, &data), 0);
+	assert_int_equal(data.offset, offset);
+	assert_int_equal(data.n, n);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(data.bytes[i], offset + i < zeros_from ? (offset + i) % 251 : 0);
+	buf_consume(got, frame.whole_bytes);
+}
+
+static void a_frame_ends_with_a_piece_of_a_file(void **state)
+{
+	enum { FILE_BYTES = 300000 };
+	int file = make_file(FILE_BYTES);
+
+	(void)state;
+	for (int kind = 0; kind < 2; kind++) {
+		struct outbox outbox = { 0 };
+		struct buf got = { 0 };
+		struct frame frame;
+		int ends[2];
+
+		assert_int_equal(kind == 0 ? pipe2(ends, O_NONBLOCK)
+					   : socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends),
+				 0);
+		setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &(int){ 16384 }, sizeof(int)); /* of a pair */
+		put_piece(&outbox, 7, 10);
+		put_from_file(&outbox, file, 1000, 200000);
+		assert_false(outbox_bulk_has_room(&outbox));
+		assert_int_equal(outbox_write(&outbox, ends[1]), 0); /* stuck within it */
+		assert_false(outbox_bulk_has_room(&outbox));
+		protocol_put_ping(outbox_control(&outbox), FRAME_PONG, &(struct frame_ping){ .number = 9 });
+		drain(&outbox, ends, &got);
+		assert_int_equal(protocol_next(got.data, got.bytes, &frame, NULL), 1);
+		buf_consume(&got, frame.whole_bytes);
+		expect_piece(&got, 1000, 200000, FILE_BYTES);
+		assert_int_equal(protocol_next(got.data, got.bytes, &frame, NULL), 1);
+		assert_true(frame.type == FRAME_PONG && frame.whole_bytes == got.bytes);
+		buf_clear(&got);
+		assert_true(outbox_bulk_has_room(&outbox));
+		put_from_file(&outbox, file, 250000, 100000); /* more than it has */
+		drain(&outbox, ends, &got);
+		expect_piece(&got, 250000, 100000, FILE_BYTES);
+		assert_int_equal(got.bytes, 0);
+		put_from_file(&outbox, file, 0, 200000);
+		outbox_fini(&outbox); /* with a piece on its way */
+		close(ends[0]);
+		close(ends[1]);
+		buf_fini(&got);
+	}
+	close(file);
+}
+
+/* sendfile fails there with EINVAL, as it does on a pipe before Linux 5.12. */
+static void it_is_copied_where_the_kernel_cannot_send_it(void **state)
+{
+	enum { FILE_BYTES = 100000 };
+	char path[] = "/tmp/outbox.XXXXXX";
+	int made = mkstemp(path), out = open(path, O_RDWR | O_APPEND), file = make_file(FILE_BYTES);
+	struct outbox outbox = { 0 };
+	struct buf got = { 0 };
+	off_t at = 0;
+
+	(void)state;
+	assert_int_equal(sendfile(out, file, &at, 1), -1);
+	put_from_file(&outbox, file, 20000, 90000);
+	assert_int_equal(outbox_write(&outbox, out), 0);
+	assert_true(outbox_empty(&outbox));
+	buf_reserve(&got, 200000);
+	got.bytes = (size_t)pread(out, got.data, 200000, 0);
+	expect_piece(&got, 20000, 90000, FILE_BYTES);
+	assert_int_equal(got.bytes, 0);
+	buf_fini(&got);
+	outbox_fini(&outbox);
+	unlink(path);
+	close(made);
+	close(out);
+	close(file);
+}
+
 static void both_lanes_know_when_they_are_full(void **state)
 {
 	struct outbox outbox = { 0 };
@@ -87,6 +206,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(control_overtakes_at_the_border_of_a_frame),
+		cmocka_unit_test(a_frame_ends_with_a_piece_of_a_file),
+		cmocka_unit_test(it_is_copied_where_the_kernel_cannot_send_it),
 		cmocka_unit_test(both_lanes_know_when_they_are_full),
 	};
 

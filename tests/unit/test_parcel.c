@@ -185,6 +185,21 @@ static void the_same_files_have_the_same_name(void **state)
 	parcel_fini(&three);
 }
 
+/* 1 where these bytes lie in one file, which holds the same ones. */
+static int read_whole(struct pack_reader *reader, size_t at, size_t n, const struct buf *stream)
+{
+	uint8_t bytes[16];
+	off_t place;
+	int fd = pack_file(reader, at, n, &place);
+
+	if (fd < 0)
+		return 0;
+	assert_int_equal(pread(fd, bytes, n, place), (ssize_t)n);
+	assert_memory_equal(bytes, stream->data + at, n);
+	close(fd);
+	return 1;
+}
+
 static void a_stream_is_read_from_any_byte_on(void **state)
 {
 	autobuf struct buf stream = { 0 };
@@ -192,6 +207,7 @@ static void a_stream_is_read_from_any_byte_on(void **state)
 	struct parcel parcel;
 	struct err err = { 0 };
 	uint8_t bytes[11];
+	int whole = 0;
 
 	(void)state;
 	make_files();
@@ -205,7 +221,9 @@ static void a_stream_is_read_from_any_byte_on(void **state)
 		assert_int_equal(n, left < sizeof bytes ? left : sizeof bytes);
 		if (n > 0)
 			assert_memory_equal(bytes, stream.data + at, (size_t)n);
+		whole += read_whole(&reader, at, 4, &stream);
 	}
+	assert_int_equal(whole, (5 - 3) + (8 - 3) + (10 - 3) + (4 - 3)); /* "deep\n", "between\n", ... */
 	pack_reader_fini(&reader);
 	parcel_fini(&parcel);
 }

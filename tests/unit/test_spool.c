@@ -51,6 +51,22 @@ static void a_stream_is_head_mark_and_ring_in_order(void **state)
 	assert_int_equal(parts, 4);
 }
 
+/* What lies in the file at its own place is handed out as one; what goes beyond it is not. */
+static void expect_log_file(const struct spool_shape *shape, const uint8_t *data, struct rng *rng)
+{
+	uint64_t at = rng_below(rng, shape->head_bytes + 1), n = rng_below(rng, shape->head_bytes + 1 - at);
+	uint8_t *bytes = mem_alloc(n + 1);
+	int fd = spool_log_file(folder, shape, at, n);
+
+	assert_true(shape->head_bytes == 0 || fd >= 0);
+	if (fd >= 0)
+		assert_int_equal(pread(fd, bytes, n, (off_t)at), (ssize_t)n);
+	assert_memory_equal(bytes, data + at, n);
+	close(fd);
+	assert_int_equal(spool_log_file(folder, shape, at, shape->head_bytes - at + 1), -1);
+	free(bytes);
+}
+
 static void what_goes_in_comes_out(void **state)
 {
 	struct rng rng = rng_seeded(2);
@@ -94,6 +110,7 @@ static void what_goes_in_comes_out(void **state)
 						    1 + rng_below(&rng, 50))) > 0;)
 			got += n;
 		assert_int_equal(got, spool_shape_bytes(&shape));
+		expect_log_file(&shape, data, &rng);
 		head = head < total ? head : total;
 		kept = total - head < max / 2 ? total - head : max / 2;
 		assert_memory_equal(back, data, head);
