@@ -1,5 +1,10 @@
 #include "executor/openssh.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -156,6 +161,59 @@ static void add_settled(struct words *words, const char *settled)
 		add_option(words, option);
 		settled += n + 1;
 	}
+}
+
+static bool is_gcm(const char *cipher, size_t n)
+{
+	static const char end[] = "-gcm@openssh.com";
+
+	return n >= strlen(end) && memcmp(cipher + n - strlen(end), end, strlen(end)) == 0;
+}
+
+/* Those that are, or those that are not. */
+static void put_ciphers(struct buf *out, const char *ciphers, bool gcm)
+{
+	size_t n;
+
+	for (; *ciphers != '\0'; ciphers += n + (ciphers[n] == ',')) {
+		n = strcspn(ciphers, ",");
+		if (is_gcm(ciphers, n) == gcm)
+			buf_printf(out, "%s%.*s", out->bytes > 0 ? "," : "", (int)n, ciphers);
+	}
+}
+
+const char *openssh_order(struct arena *arena, const char *ciphers)
+{
+	autobuf struct buf order = { 0 };
+
+	if (strncmp(ciphers, "chacha20-", strlen("chacha20-")) != 0)
+		return NULL;
+	put_ciphers(&order, ciphers, true);
+	if (order.bytes == 0)
+		return NULL;
+	put_ciphers(&order, ciphers, false);
+	return arena_strdup(arena, buf_text(&order));
+}
+
+static bool has_aes_instructions(void)
+{
+#if defined(__x86_64__)
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_AES) != 0;
+#elif defined(__aarch64__)
+	return (getauxval(AT_HWCAP) & HWCAP_AES) != 0;
+#else
+	return false;
+#endif
+}
+
+static void add_ciphers(struct words *words, const char *ciphers)
+{
+	const char *order = has_aes_instructions() ? openssh_order(words->arena, ciphers) : NULL;
+
+	if (order != NULL)
+		add_option(words, arena_printf(words->arena, "Ciphers=%s", order));
 }
 
 /* --- what it says --------------------------------------------------------------------------------------- */
@@ -518,6 +576,8 @@ struct stream *openssh_new(uv_loop_t *loop, const struct ssh_target *target, con
 	add(&words, "ssh");
 	add_options(&words, target, true);
 	add_way(&words, target, way->jump);
+	if (way->ciphers != NULL)
+		add_ciphers(&words, way->ciphers);
 	if (way->settled != NULL)
 		add_settled(&words, way->settled);
 	add_destination(&words, target->destination);

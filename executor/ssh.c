@@ -292,7 +292,8 @@ static void boot_over(struct ssh *ssh, struct stream *stream, int64_t limit_ms)
 static void boot_by_program(struct ssh *ssh, const struct ssh_dial_result *result)
 {
 	const struct ssh_target *target = ssh->target;
-	const struct openssh_way way = { result->jump[0] == '\0' ? NULL : result->jump, result->settled };
+	const struct openssh_way way = { result->jump[0] == '\0' ? NULL : result->jump, result->settled,
+					 result->ciphers };
 	autobuf struct buf command = { 0 };
 
 	snprintf(ssh->description, sizeof ssh->description, "openssh: %s", result->reason);
@@ -330,6 +331,7 @@ static void on_dialed(uv_async_t *async)
 		break;
 	}
 	free(result.settled);
+	free(result.ciphers);
 }
 
 static uint64_t random_nonce(void)

@@ -388,6 +388,8 @@ static int find_host(struct ssh_dial *dial, struct ssh_host *host, struct ssh_ho
 		snprintf(dial->result.jump, sizeof dial->result.jump, "%s", host->jump);
 	if (host->settled != NULL)
 		dial->result.settled = mem_strdup(host->settled);
+	if (host->ciphers != NULL)
+		dial->result.ciphers = mem_strdup(host->ciphers);
 	if (host->jump != NULL && host->openssh_reason == NULL) {
 		if (ssh_resolve_jump(&dial->arena, dial->target, host->jump, dial->cancel_fd, jump, &err) < 0)
 			return fail(dial, err.code == ERR_BUSY ? FAULT_BROKEN : FAULT_CONFIG,
@@ -460,6 +462,7 @@ static void free_result(struct ssh_dial *dial)
 {
 	ssh_session_free(dial->result.session);
 	free(dial->result.settled);
+	free(dial->result.ciphers);
 }
 
 static void *run_dial(void *context)

@@ -45,6 +45,7 @@ struct ssh_dial_result {
 	char reason[200];
 	char jump[512]; /* OPENSSH: what it is reached through, as ssh names it; "": nothing */
 	char *settled;	/* OPENSSH: NULL, or what stands for ssh's configuration; to be freed */
+	char *ciphers;	/* OPENSSH: NULL, or those that ssh would ask for; to be freed */
 	struct ssh_facts facts;
 };
 

@@ -282,6 +282,8 @@ static void take_line(struct arena *arena, struct ssh_host *host, struct raw *ra
 		buf_printf(&raw->settled, "%s %s\n", key, value);
 	if (strcmp(key, "hostname") == 0)
 		host->host = value;
+	else if (strcmp(key, "ciphers") == 0)
+		host->ciphers = value;
 	else if (strcmp(key, "port") == 0)
 		parse_port(value, &host->port);
 	else if (strcmp(key, "user") == 0)

@@ -46,6 +46,7 @@ struct ssh_host {
 	 * names some and the target others. ssh itself can only add to them.
 	 */
 	const char *settled;
+	const char *ciphers; /* that ssh would ask for, the best one first; NULL: it didn't say */
 	int address_family;	    /* AF_UNSPEC, AF_INET, AF_INET6 */
 };
 

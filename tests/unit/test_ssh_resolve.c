@@ -125,12 +125,30 @@ static void what_only_openssh_can_do_is_told(void **state)
 
 static void all_but_the_keys_and_what_is_in_the_way_is_settled(void **state)
 {
-	struct ssh_host host = answer("host gpu\nuser alice\nidentityfile /k\nidentitiesonly no\nforwardagent yes\n"
-				      "proxycommand nc -x 'a b' %h %p\nsendenv LC_*\nsendenv LANG\n");
+	struct ssh_host host = answer(
+		"host gpu\nuser alice\nidentityfile /k\nidentitiesonly no\nforwardagent yes\n"
+		"proxycommand nc -x 'a b' %h %p\nsendenv LC_*\nsendenv LANG\n");
 
 	(void)state;
 	assert_string_equal(host.settled,
 			    "user alice\nproxycommand nc -x 'a b' %h %p\nsendenv LC_*\nsendenv LANG\n");
+}
+
+static void the_cheapest_cipher_comes_first_where_ssh_itself_chose_the_order(void **state)
+{
+	struct ssh_host host = answer(
+		"ciphers chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,"
+		"aes256-gcm@openssh.com\n");
+
+	(void)state;
+	assert_string_equal(
+		openssh_order(&arena, host.ciphers),
+		"aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr");
+	assert_null(openssh_order(&arena, "aes128-ctr,aes128-gcm@openssh.com"));
+	assert_null(openssh_order(&arena, "chacha20-poly1305@openssh.com,aes128-ctr"));
+	assert_null(openssh_order(&arena, "chacha20-poly1305@openssh.com"));
+	assert_null(openssh_order(&arena, ""));
+	assert_null(answer("").ciphers);
 }
 
 static void the_agent_is_where_the_configuration_says(void **state)
@@ -286,6 +304,7 @@ int main(void)
 		TEST(what_is_no_destination_is_refused),
 		TEST(an_answer_is_taken_apart),
 		TEST(what_only_openssh_can_do_is_told),
+		TEST(the_cheapest_cipher_comes_first_where_ssh_itself_chose_the_order),
 		TEST(all_but_the_keys_and_what_is_in_the_way_is_settled),
 		TEST(the_agent_is_where_the_configuration_says),
 		TEST(more_than_can_be_kept_is_dropped),
