@@ -298,6 +298,7 @@ static void start_change(struct exchange *exchange, const json_t *arguments)
 	list_append(&web_of(exchange)->asking, &exchange->link);
 	source->change(source->context, (enum web_verb)exchange->request.route->what, arguments, &exchange->caller,
 		       on_changed, change);
+	web_changed(web_of(exchange));
 	if (exchange->change == NULL)
 		return; /* it was decided at once */
 	exchange->state = EXCHANGE_ASKING;

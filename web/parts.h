@@ -102,6 +102,10 @@ struct web {
 	int64_t warned_mono_ms;
 	struct auth auth;
 	struct cache cache;
+	/* What the source said in this turn of the library: many ask at once, and each question is a transaction. */
+	bool in_turn;
+	bool version_known[WEB_READS];
+	int64_t versions[WEB_READS];
 	struct answer_press *press;
 	struct aside *aside;
 	struct stream stream;
@@ -114,8 +118,9 @@ struct web {
 	char known_user[WEB_NAME_BYTES];
 };
 
-/* Of the source (web_source.version); negative: it has none. */
-int64_t web_version(const struct web *web, enum web_read what);
+/* Of the source (web_source.version); negative: it has none. Within a turn it is asked once, and after each change. */
+int64_t web_version(struct web *web, enum web_read what);
+void web_changed(struct web *web);
 
 /* A response is ready, or has become so: the library is to look at its connections soon. */
 void web_kick(struct listener *listener);

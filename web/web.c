@@ -44,7 +44,10 @@ static void run_library(struct listener *listener)
 
 	if (listener->daemon == NULL)
 		return;
+	web_changed(listener->web); /* since the last turn */
+	listener->web->in_turn = true;
 	http->run(listener->daemon);
+	listener->web->in_turn = false;
 	if (http->get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
 		uv_timer_start(&listener->timer, on_timer, timeout_ms, 0);
 	else
@@ -80,9 +83,19 @@ static void on_library_log(void *context, const char *format, va_list args)
 	log_debug("http.library", TEXT("text", text));
 }
 
-int64_t web_version(const struct web *web, enum web_read what)
+int64_t web_version(struct web *web, enum web_read what)
 {
-	return web->source->version == NULL ? -1 : web->source->version(web->source->context, what);
+	if (web->source->version == NULL)
+		return -1;
+	if (!web->in_turn || !web->version_known[what])
+		web->versions[what] = web->source->version(web->source->context, what);
+	web->version_known[what] = true;
+	return web->versions[what];
+}
+
+void web_changed(struct web *web)
+{
+	memset(web->version_known, 0, sizeof web->version_known);
 }
 
 /* --- connections ------------------------------------------------------------------------------------------ */

@@ -753,6 +753,23 @@ class Page:
         """50 clients that all ask at once, ten times a second."""
         return bound("ask", self.port, path, 50, rounds, pause_ms)
 
+    def crowd_at_nothing(self, rounds, pause_ms=100):
+        """The same clients, and a server that has the bytes of an answer (of the list of runs) and sends them."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server = subprocess.Popen([BOUND, "answer", str(port), "1200"], stdin=subprocess.DEVNULL)
+        try:
+            for _ in range(100):
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            return bound("ask", port, "/", 50, rounds, pause_ms)
+        finally:
+            server.terminate()
+            server.wait()
+
     def run(self, dag, number, beside=None):
         """Tasks per second of a run, while those look on who `beside` calls."""
         self.home.stoker("trigger", dag)
@@ -781,6 +798,7 @@ def bench_page(parent, repeat):
         time.sleep(0.5)  # the run goes on then
         for path in lists:
             found.setdefault(path, []).append(page.crowd(path, rounds=20))
+        found.setdefault(None, []).append(page.crowd_at_nothing(rounds=20))
 
     try:
         for _ in range(20):
@@ -806,7 +824,7 @@ def bench_page(parent, repeat):
         for name, found in (("", quiet), (", beside a run of 10,000 tasks", busy)):
             for key, limit in (("p50", 1), ("p99", 10)):
                 rows.append(Row(f"{path}, 50 at once, {key}{name}", "ms", [each[f"{key}_ms"] for each in found[path]],
-                                limit=limit))
+                                "a server that does nothing", [each[f"{key}_ms"] for each in found[None]], limit=limit))
     rows += [Row("a run of 10,000 tasks beside them", "tasks/s", beside, "without them", alone, 0.9, "<", "ratio"),
              Row("that run as a whole", "ms", whole)]
     home.remove()

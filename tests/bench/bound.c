@@ -8,8 +8,9 @@
  *   bound run WORD...                 runs WORD...; its parent is small, so the peak of memory is its own
  *   bound ask PORT PATH N ROUNDS PAUSE_MS
  *                                     N connections to this machine ask for PATH at once, ROUNDS times
+ *   bound answer PORT BYTES           a server that has as many bytes for whatever is asked, until it is ended
  *
- * Each but print writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
+ * Each but print and answer writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
  *   {"seconds": 1.25, "count": 1000, "rss_peak_bytes": 0, "status": 0}
  * and ask adds "p50_ms" and "p99_ms", from a request to the last byte of its answer.
  */
@@ -17,7 +18,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <netinet/tcp.h>
 #include <spawn.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -40,6 +42,7 @@ enum {
 	ASKERS_MAX = 200,
 	ASK_ROUNDS_MAX = 10000,
 	ASK_HEADER_BYTES = 4096,
+	ASK_READ_BYTES = 1024 * 1024,
 	ASK_PATIENCE_MS = 30000,
 };
 
@@ -143,8 +146,8 @@ static void bound_commit(uint64_t n, const char *path)
 	sql(db,
 	    "CREATE TABLE move (id INTEGER PRIMARY KEY, task INTEGER, state TEXT, wall_ms INTEGER) STRICT");
 	if (sqlite3_prepare_v2(
-		db, "INSERT INTO move (task, state, wall_ms) VALUES (?1, 'running', 1700000000000)", -1,
-		&insert, NULL) != SQLITE_OK)
+		    db, "INSERT INTO move (task, state, wall_ms) VALUES (?1, 'running', 1700000000000)", -1,
+		    &insert, NULL) != SQLITE_OK)
 		die("prepare: %s", sqlite3_errmsg(db));
 
 	begin = now_seconds();
@@ -246,7 +249,6 @@ struct asker {
 	double asked;	 /* when */
 	size_t header_n; /* of `header`; until its end has come */
 	uint64_t left;	 /* of the body; 0: all is there */
-	bool waiting;
 	char header[ASK_HEADER_BYTES];
 };
 
@@ -262,56 +264,65 @@ static int connect_to(uint64_t port)
 	return fd;
 }
 
-/* Whether the answer is complete. */
+/* The length of the body, and of the header before it; false: the header is not complete. */
+static bool read_header(const char *text, size_t *header_out, uint64_t *body_out)
+{
+	const char *end = strstr(text, "\r\n\r\n"), *length = strcasestr(text, "\r\nContent-Length:");
+
+	if (end == NULL)
+		return false;
+	if (strncmp(text, "HTTP/1.1 200 ", 13) != 0 || length == NULL || length > end)
+		die("not the answer that was expected: %.200s", text);
+	*header_out = (size_t)(end + 4 - text);
+	*body_out = strtoull(length + 17, NULL, 10);
+	return true;
+}
+
+/* Whether the answer is complete. What comes after its header is not looked at, and not even copied. */
 static bool hear(struct asker *asker)
 {
-	static char body[65536];
-	const char *end, *length;
-	ssize_t n;
+	bool in_body = asker->left > 0;
+	ssize_t n = in_body ? recv(asker->fd, NULL, ASK_READ_BYTES, MSG_TRUNC)
+			    : recv(asker->fd, asker->header + asker->header_n,
+				   sizeof asker->header - asker->header_n - 1, 0);
+	size_t header_bytes;
 
-	if (asker->left > 0) {
-		n = read(asker->fd, body, sizeof body);
-		if (n <= 0)
-			die("an answer is cut");
+	if (n <= 0)
+		die("an answer is cut");
+	if (in_body) {
 		asker->left -= (uint64_t)n;
 		return asker->left == 0;
 	}
-	n = read(asker->fd, asker->header + asker->header_n, sizeof asker->header - asker->header_n - 1);
-	if (n <= 0)
-		die("no answer");
 	asker->header_n += (size_t)n;
 	asker->header[asker->header_n] = '\0';
-	end = strstr(asker->header, "\r\n\r\n");
-	if (end == NULL)
+	if (!read_header(asker->header, &header_bytes, &asker->left))
 		return false;
-	length = strcasestr(asker->header, "\r\nContent-Length:");
-	if (strncmp(asker->header, "HTTP/1.1 200 ", 13) != 0 || length == NULL || length > end)
-		die("not the answer that was expected: %.200s", asker->header);
-	asker->left = strtoull(length + 17, NULL, 10) - (asker->header_n - (size_t)(end + 4 - asker->header));
+	asker->left -= asker->header_n - header_bytes;
 	return asker->left == 0;
 }
 
-static void ask_once(struct asker *askers, size_t count, const char *request, double *took_out)
+/* One round. */
+static void ask_once(int epoll, struct asker *askers, size_t count, const char *request, double *took_out)
 {
-	struct pollfd polls[ASKERS_MAX];
-	size_t waiting = count;
+	struct epoll_event events[ASKERS_MAX];
+	size_t waiting = count, length = strlen(request);
 
 	for (size_t i = 0; i < count; i++) {
 		askers[i].header_n = 0;
-		askers[i].waiting = true;
 		askers[i].asked = now_seconds();
-		write_all(askers[i].fd, request, strlen(request));
+		write_all(askers[i].fd, request, length);
 	}
 	while (waiting > 0) {
-		for (size_t i = 0; i < count; i++)
-			polls[i] = (struct pollfd){ .fd = askers[i].waiting ? askers[i].fd : -1, .events = POLLIN };
-		if (poll(polls, count, ASK_PATIENCE_MS) <= 0)
+		int n = epoll_wait(epoll, events, ASKERS_MAX, ASK_PATIENCE_MS);
+
+		if (n <= 0)
 			die("no answer within %d s", ASK_PATIENCE_MS / 1000);
-		for (size_t i = 0; i < count; i++) {
-			if (polls[i].revents == 0 || !hear(&askers[i]))
+		for (int i = 0; i < n; i++) {
+			struct asker *asker = events[i].data.ptr;
+
+			if (!hear(asker))
 				continue;
-			askers[i].waiting = false;
-			*took_out++ = now_seconds() - askers[i].asked;
+			*took_out++ = now_seconds() - asker->asked;
 			waiting--;
 		}
 	}
@@ -330,15 +341,21 @@ static void bound_ask(uint64_t port, const char *path, uint64_t count, uint64_t 
 	double *took, begin = now_seconds();
 	char request[1000], more[100];
 	size_t n = count * rounds;
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	if (count > ASKERS_MAX || rounds > ASK_ROUNDS_MAX)
 		die("at most %d connections, and %d rounds", ASKERS_MAX, ASK_ROUNDS_MAX);
 	took = calloc(n, sizeof *took);
-	snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n", path);
-	for (size_t i = 0; i < count; i++)
+	snprintf(request, sizeof request,
+		 "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n", path);
+	for (size_t i = 0; i < count; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.ptr = &askers[i] };
+
 		askers[i].fd = connect_to(port);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, askers[i].fd, &event);
+	}
 	for (size_t i = 0; i < rounds; i++) {
-		ask_once(askers, count, request, took + i * count);
+		ask_once(epoll, askers, count, request, took + i * count);
 		nanosleep(&(struct timespec){ .tv_sec = (time_t)(pause_ms / 1000),
 					      .tv_nsec = (long)(pause_ms % 1000) * 1000000 },
 			  NULL);
@@ -348,6 +365,58 @@ static void bound_ask(uint64_t port, const char *path, uint64_t count, uint64_t 
 		 took[n * 99 / 100] * 1000);
 	report_more(now_seconds() - begin, n, 0, 0, more);
 	free(took);
+}
+
+/* --- a server that has nothing to do -------------------------------------------------------------------- */
+
+static void take_client(int epoll, int listener)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	event.data.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (event.data.fd < 0)
+		die("accept: %s", strerror(errno));
+	setsockopt(event.data.fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
+}
+
+/* A request comes whole, and is not looked at. */
+static void answer_client(int fd, const char *answer, size_t n)
+{
+	char request[4096];
+
+	if (read(fd, request, sizeof request) <= 0)
+		close(fd);
+	else
+		write_all(fd, answer, n);
+}
+
+static void bound_answer(uint64_t port, uint64_t bytes)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event events[ASKERS_MAX], event = { .events = EPOLLIN, .data.fd = listener };
+	char *answer = calloc(1, (size_t)bytes + ASK_HEADER_BYTES);
+	size_t n = (size_t)snprintf(answer, ASK_HEADER_BYTES,
+				    "HTTP/1.1 200 OK\r\nContent-Length: %" PRIu64 "\r\n\r\n", bytes);
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (bind(listener, (const struct sockaddr *)&address, sizeof address) < 0 ||
+	    listen(listener, ASKERS_MAX) < 0)
+		die("listen on port %" PRIu64 ": %s", port, strerror(errno));
+	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+	for (;;) {
+		int count = epoll_wait(epoll, events, ASKERS_MAX, -1);
+
+		for (int i = 0; i < count; i++) {
+			if (events[i].data.fd == listener)
+				take_client(epoll, listener);
+			else
+				answer_client(events[i].data.fd, answer, n + (size_t)bytes);
+		}
+	}
 }
 
 int main(int argc, char *argv[])
@@ -367,8 +436,11 @@ int main(int argc, char *argv[])
 	else if (strcmp(what, "ask") == 0 && argc == 7)
 		bound_ask(parse_number(argv[2]), argv[3], parse_number(argv[4]), parse_number(argv[5]),
 			  parse_number(argv[6]));
+	else if (strcmp(what, "answer") == 0 && argc == 4)
+		bound_answer(parse_number(argv[2]), parse_number(argv[3]));
 	else
 		die("usage: bound spawn N IN_FLIGHT WORD... | commit N FILE | copy BYTES FROM TO | "
-		    "print BYTES [BYTES_PER_S] | run WORD... | ask PORT PATH N ROUNDS PAUSE_MS");
+		    "print BYTES [BYTES_PER_S] | run WORD... | ask PORT PATH N ROUNDS PAUSE_MS | answer PORT "
+		    "BYTES");
 	return 0;
 }
