@@ -14,6 +14,7 @@
 #include "scheduler/paths.h"
 #include "scheduler/token.h"
 #include "scheduler/view.h"
+#include "scheduler/view_summary.h"
 
 enum { SHORT_LIST = 200 };
 
@@ -111,6 +112,18 @@ static int aside_read(void *prepared, enum web_read what, const struct web_query
 	return look_read(&aside->look, what, query, out, err);
 }
 
+/* The list of all DAGs is the longest of those that everybody looks at. */
+static int aside_text(void *prepared, enum web_read what, const struct web_query *query, char **out, struct err *err)
+{
+	struct control_aside *aside = prepared;
+	const struct view_listing listing = { aside->look.zones, aside->look.facts, aside->look.count, query->limit,
+					      query->now_wall_ms };
+
+	if (what != WEB_DAGS)
+		return 0;
+	return view_dags_text(aside->look.store, &listing, aside->dags, out, err) < 0 ? err->code : 1;
+}
+
 static void aside_forget(void *prepared)
 {
 	struct control_aside *aside = prepared;
@@ -127,6 +140,7 @@ static const struct web_aside aside_reads = {
 	.wants = aside_wants,
 	.prepare = aside_prepare,
 	.read = aside_read,
+	.text = aside_text,
 	.forget = aside_forget,
 };
 
@@ -198,6 +212,7 @@ struct control *control_new(struct store *reader, struct store *aside_reader, co
 	control->reader = reader;
 	control->aside_reader = aside_reader;
 	control->aside.timezone_changed = true;
+	control->aside.dags = view_dags_kept_new();
 	control->settings = settings;
 	control->registry = registry;
 	control->zones = zones_new(settings->timezone);
@@ -225,6 +240,7 @@ void control_free(struct control *control)
 	free(control->ended);
 	zones_free(control->zones);
 	zones_free(control->aside.look.zones);
+	view_dags_kept_free(control->aside.dags);
 	free(control);
 }
 

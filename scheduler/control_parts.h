@@ -39,6 +39,7 @@ struct control_aside {
 	struct arena arena;
 	struct registry_dag **held;
 	size_t held_count;
+	struct view_dags_kept *dags; /* the list, as it was told last */
 	bool timezone_changed;
 };
 

@@ -12,8 +12,7 @@
 #include "scheduler/view.h"
 #include "scheduler/view_due.h"
 #include "scheduler/view_rows.h"
-
-enum { RUNS_MAX = 1000 };
+#include "scheduler/view_summary.h"
 
 static json_t *text_or_null(const char *text)
 {
@@ -26,242 +25,97 @@ static json_t *number_or_null(int64_t number)
 	return number == 0 ? json_null() : json_integer(number);
 }
 
-/* --- a DAG in lists --------------------------------------------------------------------------------------- */
-
-/* Of when, and by which zones, it is told. */
-struct moment_of_view {
-	struct zones *zones;
-	int64_t now_wall_ms;
-};
-
-static json_t *schedule_object(const struct dag_schedule *schedule, struct zones *zones)
-{
-	const struct zone *zone;
-	bool found = zones_find(zones, schedule->timezone, &zone, NULL) == 0;
-
-	/* A zone that cannot be read now is told as it was written. */
-	return json_pack("{s:o, s:o, s:s, s:s}", "cron", view_string(schedule->cron), "timezone",
-			 text_or_null(found ? zone_name(zone) : schedule->timezone), "catchup",
-			 dag_catchup_words[schedule->catchup], "overlap", dag_overlap_words[schedule->overlap]);
-}
-
-static void set_schedules(json_t *object, const struct dag *dag, const struct moment_of_view *moment)
-{
-	json_t *list = json_array();
-	struct due next = { 0 };
-
-	if (dag != NULL)
-		view_next_due(moment->zones, dag, moment->now_wall_ms, &next);
-	for (size_t i = 0; dag != NULL && i < dag->schedules_count; i++)
-		json_array_append_new(list, schedule_object(&dag->schedules[i], moment->zones));
-	json_object_set_new_nocheck(object, "schedules", list);
-	view_set_time(object, "next_due", next.at_ms);
-	view_set_time(object, "next_start", next.start_ms);
-}
-
-static json_t *dag_object(const char *name, const struct view_dag_facts *facts, const struct moment_of_view *moment)
-{
-	static const struct view_dag_facts none;
-	json_t *object = json_object();
-
-	if (facts == NULL)
-		facts = &none;
-	view_set_text(object, "dag", name);
-	json_object_set_new_nocheck(object, "description",
-				    text_or_null(facts->dag == NULL ? NULL : facts->dag->description));
-	json_object_set_new_nocheck(object, "file", text_or_null(facts->path));
-	json_object_set_new_nocheck(object, "problem", text_or_null(facts->problem));
-	json_object_set_new_nocheck(object, "in_force", json_boolean(facts->dag != NULL));
-	json_object_set_new_nocheck(object, "paused", json_false());
-	json_object_set_new_nocheck(object, "paused_by", json_null());
-	json_object_set_new_nocheck(object, "paused_since", json_null());
-	set_schedules(object, facts->dag, moment);
-	view_set_time(object, "last_success", 0);
-	view_set_time(object, "late_since", 0);
-	view_set_number(object, "active", 0);
-	json_object_set_new_nocheck(object, "latest", json_array());
-	return object;
-}
-
-static json_t *latest_object(const struct store *store, const char *dag, sqlite3_stmt *stmt)
-{
-	json_t *run = json_object();
-
-	view_set_number(run, "number", sqlite3_column_int64(stmt, 0));
-	view_set_text(run, "state", view_text(stmt, 1));
-	view_set_text(run, "trigger", view_text(stmt, 2));
-	json_object_set_new_nocheck(run, "orphaned",
-				    json_boolean(view_is_orphaned(store, dag, (uint64_t)sqlite3_column_int64(stmt, 0),
-								  view_text(stmt, 1))));
-	view_set_time(run, "created", sqlite3_column_int64(stmt, 3));
-	view_set_time(run, "started", sqlite3_column_int64(stmt, 4));
-	view_set_time(run, "ended", sqlite3_column_int64(stmt, 5));
-	return run;
-}
-
-/* *success_wall_ms_out: when the newest of them that succeeded ended; 0: none did. */
-static int add_latest(struct store *store, int64_t dag, int runs, json_t *object, int64_t *success_wall_ms_out,
-		      struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag_latest);
-	const char *name = json_string_value(json_object_get(object, "dag"));
-	json_t *list = json_object_get(object, "latest");
-	int rc;
-
-	*success_wall_ms_out = 0;
-	sqlite3_bind_int64(stmt, 1, dag);
-	sqlite3_bind_int(stmt, 2, runs < 1 ? 1 : runs > RUNS_MAX ? RUNS_MAX : runs);
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		json_array_append_new(list, latest_object(store, name, stmt));
-		if (*success_wall_ms_out == 0 && strcmp(view_text(stmt, 1), run_states[RUN_SUCCEEDED].name) == 0)
-			*success_wall_ms_out = sqlite3_column_int64(stmt, 5);
-	}
-	return rc;
-}
-
-/* *wall_ms_out stays as it is where the statement has no row for the DAG. */
-static int read_time(struct store *store, enum store_statement which, int64_t dag, int64_t *wall_ms_out,
-		     struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, which);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, dag);
-	rc = view_next(store, stmt, err);
-	if (rc == 1) {
-		*wall_ms_out = sqlite3_column_int64(stmt, 0);
-		sqlite3_reset(stmt);
-	}
-	return rc < 0 ? rc : 0;
-}
-
-/* Mostly one of the latest did succeed, and nothing else is asked. */
-static int add_history(struct store *store, int64_t dag, int runs, json_t *object, struct err *err)
-{
-	int64_t success_wall_ms, late_wall_ms = 0;
-	int rc = add_latest(store, dag, runs, object, &success_wall_ms, err);
-
-	if (rc == 0 && success_wall_ms == 0)
-		rc = read_time(store, STMT_web_dag_last_success, dag, &success_wall_ms, err);
-	if (rc == 0)
-		rc = read_time(store, STMT_web_dag_late, dag, &late_wall_ms, err);
-	if (rc < 0)
-		return rc;
-	view_set_time(object, "last_success", success_wall_ms);
-	view_set_time(object, "late_since", late_wall_ms > success_wall_ms ? late_wall_ms : 0);
-	return 0;
-}
-
-static void set_paused(json_t *object, sqlite3_stmt *stmt)
-{
-	if (view_text(stmt, 2)[0] == '\0')
-		return;
-	json_object_set_new(object, "paused", json_true());
-	view_set_text(object, "paused_by", view_text(stmt, 2));
-	view_set_time(object, "paused_since", sqlite3_column_int64(stmt, 3));
-}
-
 /* --- the list --------------------------------------------------------------------------------------------- */
 
-/* Of one that is known from its runs; the statement stays where it is while others are asked. */
-struct row {
-	int64_t id;
-	json_t *object;
+/* Of an entry, and what it is the text of. */
+struct kept {
+	char *name;
+	uint8_t digest[DIGEST_BYTES];
+	char *text;
+	size_t bytes;
 };
 
-struct rows {
-	struct row *items;
-	size_t count, room;
-};
-
-static void rows_fini(struct rows *rows)
-{
-	free(rows->items);
-}
-
-/* What a list is made of. */
-struct listing {
-	const struct view_dag_facts *facts;
+struct view_dags_kept {
+	struct kept *items; /* by name */
 	size_t count;
-	int runs;
-	struct moment_of_view moment;
 };
 
-/* Two sorted lists become one: what the files say, and what the database has. */
-static int read_rows(struct store *store, const struct listing *listing, json_t *list, struct rows *rows,
-		     struct err *err)
+static void free_items(struct kept *items, size_t count)
 {
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_dags);
-	const struct view_dag_facts *facts = listing->facts;
+	for (size_t i = 0; i < count; i++) {
+		free(items[i].name);
+		free(items[i].text);
+	}
+	free(items);
+}
+
+struct view_dags_kept *view_dags_kept_new(void)
+{
+	return mem_zalloc(sizeof(struct view_dags_kept));
+}
+
+void view_dags_kept_free(struct view_dags_kept *kept)
+{
+	if (kept == NULL)
+		return;
+	free_items(kept->items, kept->count);
+	free(kept);
+}
+
+static void make_text(const struct view_summary *summary, struct zones *zones, struct kept *out)
+{
+	json_t *object = view_summary_object(summary, zones);
+
+	out->text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	if (out->text == NULL)
+		out->text = mem_strdup("null");
+	out->bytes = strlen(out->text);
+	json_decref(object);
+}
+
+/* Both are sorted: what the last list had of the same name is next, if it is there. */
+static void update(struct view_dags_kept *kept, const struct view_summary *summaries, size_t count, struct zones *zones)
+{
+	struct kept *items = mem_array(count + 1, sizeof *items);
 	size_t at = 0;
-	int rc;
 
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		const char *name = view_text(stmt, 1);
-		bool known;
-		json_t *object;
+	for (size_t i = 0; i < count; i++) {
+		struct kept *item = &items[i];
 
-		for (; at < listing->count && strcmp(facts[at].name, name) < 0; at++)
-			json_array_append_new(list, dag_object(facts[at].name, &facts[at], &listing->moment));
-		known = at < listing->count && strcmp(facts[at].name, name) == 0;
-		object = dag_object(name, known ? &facts[at] : NULL, &listing->moment);
-		set_paused(object, stmt);
-		json_array_append_new(list, object);
-		mem_grow(&rows->items, &rows->room, rows->count, sizeof *rows->items);
-		rows->items[rows->count++] = (struct row){ sqlite3_column_int64(stmt, 0), object };
-		at += known;
+		*item = (struct kept){ .name = mem_strdup(summaries[i].name) };
+		view_summary_digest(&summaries[i], zones, item->digest);
+		while (at < kept->count && strcmp(kept->items[at].name, item->name) < 0)
+			at++;
+		if (at < kept->count && strcmp(kept->items[at].name, item->name) == 0 &&
+		    memcmp(kept->items[at].digest, item->digest, sizeof item->digest) == 0) {
+			item->bytes = kept->items[at].bytes;
+			item->text = take(kept->items[at].text);
+		} else {
+			make_text(&summaries[i], zones, item);
+		}
 	}
-	for (; at < listing->count; at++)
-		json_array_append_new(list, dag_object(facts[at].name, &facts[at], &listing->moment));
-	return rc;
+	free_items(kept->items, kept->count);
+	kept->items = items;
+	kept->count = count;
 }
 
-static int by_id(const void *a, const void *b)
+static char *join(const struct view_dags_kept *kept)
 {
-	int64_t left = ((const struct row *)a)->id, right = ((const struct row *)b)->id;
+	static const char begin[] = "{\"dags\":[", end[] = "]}";
+	size_t room = sizeof begin + sizeof end;
+	struct buf text = { 0 };
 
-	return (left > right) - (left < right);
-}
-
-/* Few DAGs have any: one question for all of them. Sorts the rows. */
-static int add_active(struct store *store, struct rows *rows, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_dags_active);
-	int rc;
-
-	if (rows->count > 1)
-		qsort(rows->items, rows->count, sizeof *rows->items, by_id);
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		const struct row key = { .id = sqlite3_column_int64(stmt, 0) };
-		struct row *row = rows->count == 0
-					  ? NULL
-					  : bsearch(&key, rows->items, rows->count, sizeof *rows->items, by_id);
-
-		if (row != NULL)
-			view_set_number(row->object, "active", sqlite3_column_int64(stmt, 1));
+	for (size_t i = 0; i < kept->count; i++)
+		room += kept->items[i].bytes + 1;
+	buf_reserve(&text, room);
+	buf_append_text(&text, begin);
+	for (size_t i = 0; i < kept->count; i++) {
+		if (i > 0)
+			buf_append_byte(&text, ',');
+		buf_append(&text, kept->items[i].text, kept->items[i].bytes);
 	}
-	return rc;
-}
-
-static int read_list(struct store *store, const struct listing *listing, json_t **out, struct err *err)
-{
-	__attribute__((cleanup(rows_fini))) struct rows rows = { 0 };
-	autojson json_t *answer = json_object();
-	json_t *list = json_array();
-	int rc = view_begin(store, err);
-
-	json_object_set_new(answer, "dags", list);
-	if (rc < 0)
-		return rc;
-	rc = read_rows(store, listing, list, &rows, err);
-	for (size_t i = 0; rc == 0 && i < rows.count; i++)
-		rc = add_history(store, rows.items[i].id, listing->runs, rows.items[i].object, err);
-	if (rc == 0)
-		rc = add_active(store, &rows, err);
-	view_end(store);
-	if (rc == 0)
-		*out = take(answer);
-	return rc;
+	buf_append_text(&text, end);
+	return buf_take(&text);
 }
 
 /* --- one DAG ---------------------------------------------------------------------------------------------- */
@@ -346,37 +200,6 @@ static int read_last_version(struct store *store, int64_t dag, struct dag **out,
 	return 0;
 }
 
-/* Its row: the id, 0 when it never ran. */
-static int read_dag_row(struct store *store, const char *name, json_t *object, int64_t *id_out, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag);
-	int rc;
-
-	*id_out = 0;
-	sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-	rc = view_next(store, stmt, err);
-	if (rc == 1) {
-		*id_out = sqlite3_column_int64(stmt, 0);
-		set_paused(object, stmt);
-		sqlite3_reset(stmt);
-	}
-	return rc < 0 ? rc : 0;
-}
-
-static int add_active_of(struct store *store, int64_t dag, json_t *object, struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag_active);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, dag);
-	rc = view_next(store, stmt, err);
-	if (rc == 1) {
-		view_set_number(object, "active", sqlite3_column_int64(stmt, 0));
-		sqlite3_reset(stmt);
-	}
-	return rc < 0 ? rc : 0;
-}
-
 /* --- without a daemon ------------------------------------------------------------------------------------- */
 
 /* What the database remembers of the files; `dags` are to be freed. */
@@ -440,9 +263,34 @@ size_t view_dag_facts_sort(struct view_dag_facts *facts, size_t count)
 int view_dags(struct store *store, struct zones *zones, const struct view_dag_facts *facts, size_t count, int runs,
 	      int64_t now_wall_ms, json_t **out, struct err *err)
 {
-	const struct listing listing = { facts, count, runs, { zones, now_wall_ms } };
+	const struct view_listing listing = { zones, facts, count, runs, now_wall_ms };
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct view_summary *summaries;
+	json_t *list;
+	int rc = view_summaries(store, &listing, &arena, &summaries, &count, err);
 
-	return read_list(store, &listing, out, err);
+	if (rc < 0)
+		return rc;
+	list = json_array();
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, view_summary_object(&summaries[i], zones));
+	*out = json_pack("{s:o}", "dags", list);
+	return 0;
+}
+
+int view_dags_text(struct store *store, const struct view_listing *listing, struct view_dags_kept *kept, char **out,
+		   struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct view_summary *summaries;
+	size_t count;
+	int rc = view_summaries(store, listing, &arena, &summaries, &count, err);
+
+	if (rc < 0)
+		return rc;
+	update(kept, summaries, count, listing->zones);
+	*out = join(kept);
+	return 0;
 }
 
 int view_dags_known(struct store *store, struct zones *zones, int runs, int64_t now_wall_ms, json_t **out,
@@ -466,26 +314,22 @@ int view_dags_known(struct store *store, struct zones *zones, int runs, int64_t 
 int view_dag(struct store *store, struct zones *zones, const char *name, const struct view_dag_facts *facts, int runs,
 	     int64_t now_wall_ms, json_t **out, struct err *err)
 {
-	const struct moment_of_view moment = { zones, now_wall_ms };
-	autojson json_t *object = dag_object(name, facts, &moment);
+	const struct view_listing listing = { zones, facts, facts != NULL, runs, now_wall_ms };
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	autodag struct dag *last = NULL;
-	int64_t id;
+	struct view_summary summary;
 	int rc = view_begin(store, err);
 
 	if (rc == 0)
-		rc = read_dag_row(store, name, object, &id, err);
-	if (rc == 0 && id == 0 && facts == NULL)
+		rc = view_summary_read(store, &listing, name, facts, &arena, &summary, err);
+	if (rc == 0 && summary.id == 0 && facts == NULL)
 		rc = view_find_dag(store, name, err);
-	if (rc == 0 && id != 0)
-		rc = add_history(store, id, runs, object, err);
-	if (rc == 0 && id != 0)
-		rc = add_active_of(store, id, object, err);
-	if (rc == 0 && id != 0 && (facts == NULL || facts->dag == NULL))
-		rc = read_last_version(store, id, &last, err);
+	if (rc == 0 && summary.id != 0 && (facts == NULL || facts->dag == NULL))
+		rc = read_last_version(store, summary.id, &last, err);
 	view_end(store);
 	if (rc < 0)
 		return rc;
-	add_definition(object, facts != NULL && facts->dag != NULL ? facts->dag : last);
-	*out = take(object);
+	*out = view_summary_object(&summary, zones);
+	add_definition(*out, facts != NULL && facts->dag != NULL ? facts->dag : last);
 	return 0;
 }

@@ -44,6 +44,17 @@ size_t view_dag_facts_sort(struct view_dag_facts *facts, size_t count);
 int view_dags(struct store *store, struct zones *zones, const struct view_dag_facts *facts, size_t count, int runs,
 	      int64_t now_wall_ms, json_t **out, struct err *err);
 
+/*
+ * The same as text, with what was told the last time: of a DAG of which nothing has changed, its text is kept. What
+ * is kept is used by one thread at a time.
+ */
+struct view_listing;
+struct view_dags_kept;
+struct view_dags_kept *view_dags_kept_new(void);
+void view_dags_kept_free(struct view_dags_kept *kept); /* NULL is harmless */
+int view_dags_text(struct store *store, const struct view_listing *listing, struct view_dags_kept *kept, char **out,
+		   struct err *err);
+
 /* The same without a daemon: of the files as the last daemon found them. */
 int view_dags_known(struct store *store, struct zones *zones, int runs, int64_t now_wall_ms, json_t **out,
 		    struct err *err);

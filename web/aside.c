@@ -54,9 +54,13 @@ static enum web_read what_of(const struct route *route)
 
 static int make_json(const struct web_aside *source, struct job *job, char **text_out)
 {
+	enum web_read what = (enum web_read)job->route->what;
 	json_t *answer;
-	int rc = source->read(job->prepared, (enum web_read)job->route->what, &job->query, &answer, &job->err);
+	int rc = source->text == NULL ? 0 : source->text(job->prepared, what, &job->query, text_out, &job->err);
 
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = source->read(job->prepared, what, &job->query, &answer, &job->err);
 	if (rc < 0)
 		return rc;
 	*text_out = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);

@@ -117,13 +117,15 @@ struct web_token {
 
 /*
  * Reads that may take longer than a pass of the loop should. `wants` tells which. What such a read needs of the loop is
- * made ready by `prepare`, on the loop; `read` is called by a thread, as often as it likes, for kinds that are wanted;
- * `forget` ends it, on the loop. There is never more than one at a time.
+ * made ready by `prepare`, on the loop; `read` and `text` are called by a thread, as often as it likes, for kinds that
+ * are wanted; `forget` ends it, on the loop. There is never more than one at a time.
  */
 struct web_aside {
 	bool (*wants)(enum web_read what, const struct web_query *query);
 	void *(*prepare)(void *context, enum web_read what, const struct web_query *query);
 	int (*read)(void *prepared, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
+	/* Optional. What `read` answers, as text of the heap, where that costs less: 1; 0: it is to be read. */
+	int (*text)(void *prepared, enum web_read what, const struct web_query *query, char **out, struct err *err);
 	void (*forget)(void *prepared);
 };
 

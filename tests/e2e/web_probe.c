@@ -179,7 +179,7 @@ static void aside_forget(void *prepared)
 	(void)prepared;
 }
 
-static const struct web_aside aside = { aside_wants, aside_prepare, aside_read, aside_forget };
+static const struct web_aside aside = { aside_wants, aside_prepare, aside_read, NULL, aside_forget };
 
 /* --- changes ---------------------------------------------------------------------------------------------- */
 

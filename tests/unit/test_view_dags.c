@@ -12,6 +12,7 @@
 #include "scheduler/token.h"
 #include "scheduler/view.h"
 #include "scheduler/view_dags.h"
+#include "scheduler/view_summary.h"
 #include "tests/unit/run_fixture.h"
 #include "web/auth.h"
 
@@ -54,8 +55,12 @@ static void sql(const char *text)
 static uint64_t new_run(void)
 {
 	autodag struct dag *dag = fixture_dag(yaml);
-	const struct store_new_run wanted = { .dag = dag, .params = "{}", .trigger = "manual", .actor = "ada",
-					      .origin = "cli box", .wall_ms = FIXTURE_NOW_MS };
+	const struct store_new_run wanted = { .dag = dag,
+					      .params = "{}",
+					      .trigger = "manual",
+					      .actor = "ada",
+					      .origin = "cli box",
+					      .wall_ms = FIXTURE_NOW_MS };
 	uint64_t run;
 
 	if (store_create_run(store, &wanted, &run, &err) < 0)
@@ -75,9 +80,11 @@ static const char *text_of(const json_t *object, const char *key)
 static void dags_of_files_and_of_runs_are_one_list_by_name(void **state)
 {
 	autodag struct dag *dag = fixture_dag(yaml);
-	const struct view_dag_facts facts[] = { { .name = "a", .path = "/d/a.yaml", .problem = "a.yaml:1:1: error" },
-						{ .name = "night", .path = "/d/night.yaml", .dag = dag },
-						{ .name = "z", .path = "/d/z.yaml", .dag = dag } };
+	const struct view_dag_facts facts[] = {
+		{ .name = "a", .path = "/d/a.yaml", .problem = "a.yaml:1:1: error" },
+		{ .name = "night", .path = "/d/night.yaml", .dag = dag },
+		{ .name = "z", .path = "/d/z.yaml", .dag = dag }
+	};
 	static const char *const names[] = { "a", "b", "night", "z" };
 	json_t *list;
 
@@ -98,6 +105,83 @@ static void dags_of_files_and_of_runs_are_one_list_by_name(void **state)
 	assert_int_equal(json_array_size(json_object_get(list, "latest")), 3);
 	assert_string_equal(text_of(list, "last_success"), "1970-01-01T00:00:03.000Z");
 	assert_string_equal(text_of(list, "paused_by"), "ada");
+}
+
+/* The text is the list. */
+static void expect_text(const struct view_listing *listing, struct view_dags_kept *kept)
+{
+	autofree char *text = NULL, *expected = NULL;
+
+	json_decref(answer);
+	answer = NULL;
+	assert_int_equal(view_dags(store, listing->zones, listing->facts, listing->count, listing->runs,
+				   listing->now_wall_ms, &answer, &err),
+			 0);
+	expected = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	assert_int_equal(view_dags_text(store, listing, kept, &text, &err), 0);
+	assert_string_equal(text, expected);
+}
+
+static void what_is_kept_of_a_list_is_what_it_would_tell_now(void **state)
+{
+	static const char *const changes[] = {
+		"INSERT INTO dag (name, last_number) VALUES ('b', 0)",
+		"UPDATE run SET state = 'running' WHERE number = 1",
+		"UPDATE run SET started_ms = 5 WHERE number = 1",
+		"UPDATE run SET state = 'succeeded', ended_ms = 7000 WHERE number = 1",
+		"UPDATE run SET state = 'failed' WHERE number = 2",
+		"UPDATE run SET ended_ms = 8000 WHERE number = 2",
+		"UPDATE run SET trigger = 'cron' WHERE number = 2",
+		"UPDATE run SET created_ms = 9 WHERE number = 2",
+		"UPDATE run SET number = 9 WHERE number = 2",
+		"UPDATE dag SET paused_by = 'ada', paused_ms = 5000 WHERE name = 'night'",
+		"UPDATE dag SET paused_ms = 6000 WHERE name = 'night'",
+		"UPDATE dag SET paused_by = 'bob' WHERE name = 'night'",
+		"UPDATE dag SET paused_by = '', paused_ms = 0 WHERE name = 'night'",
+		"INSERT INTO lateness SELECT id, '2027-01-15', 9000 FROM dag WHERE name = 'night'",
+		"DELETE FROM dag WHERE name = 'b'",
+	};
+	autodag struct dag
+		*dag = fixture_dag(yaml),
+		*other = fixture_dag(
+			"name: night\ndescription: two\nschedule:\n"
+			"  - {cron: '5 2 * * *', timezone: Europe/Berlin}\nsteps:\n  train: {run: x}\n");
+	struct view_dag_facts facts[] = { { .name = "a", .path = "/d/a.yaml" },
+					  { .name = "night", .path = "/d/night.yaml", .dag = dag },
+					  { .name = "z", .path = "/d/z.yaml", .dag = dag } };
+	struct view_listing listing = { zones, facts, 3, 3, FIXTURE_NOW_MS };
+	struct zones *elsewhere = zones_new("America/New_York");
+	struct view_dags_kept *kept = view_dags_kept_new();
+
+	(void)state;
+	expect_text(&listing, kept);
+	for (int i = 0; i < 3; i++) {
+		new_run();
+		expect_text(&listing, kept);
+	}
+	for (size_t i = 0; i < COUNT_OF(changes); i++) {
+		sql(changes[i]);
+		expect_text(&listing, kept);
+	}
+	facts[0].problem = "a.yaml:1:1: error";
+	expect_text(&listing, kept);
+	facts[0].path = NULL;
+	expect_text(&listing, kept);
+	facts[1].dag = other;
+	expect_text(&listing, kept);
+	facts[2].dag = NULL;
+	expect_text(&listing, kept);
+	listing.now_wall_ms += 86400000;
+	expect_text(&listing, kept);
+	listing.zones = elsewhere;
+	facts[1].dag = dag;
+	expect_text(&listing, kept);
+	listing.runs = 1;
+	expect_text(&listing, kept);
+	listing.count = 1;
+	expect_text(&listing, kept);
+	view_dags_kept_free(kept);
+	zones_free(elsewhere);
 }
 
 static void a_dag_is_due_by_the_clock_of_the_scheduler(void **state)
@@ -132,7 +216,9 @@ static void of_two_files_by_one_name_the_good_one_counts_with_what_is_wrong_with
 	(void)state;
 	for (int turned = 0; turned < 2; turned++) {
 		struct view_dag_facts good = { .name = "n", .path = turned ? "/d/1" : "/d/2", .dag = dag },
-				      bad = { .name = "n", .path = turned ? "/d/2" : "/d/1", .problem = "bad" };
+				      bad = { .name = "n",
+					      .path = turned ? "/d/2" : "/d/1",
+					      .problem = "bad" };
 		struct view_dag_facts facts[] = { { .name = "o", .path = "/d/o" }, good, bad };
 
 		assert_int_equal(view_dag_facts_sort(facts, 3), 2);
@@ -151,7 +237,8 @@ static void a_dag_without_a_file_is_as_it_ran_last(void **state)
 	assert_true(json_is_false(json_object_get(answer, "in_force")));
 	assert_string_equal(text_of(answer, "text"), yaml);
 	assert_int_equal(json_array_size(json_object_get(answer, "steps")), 1);
-	assert_int_equal(view_dag(store, zones, "nigth", NULL, 5, FIXTURE_NOW_MS, &answer, &err), ERR_NOT_FOUND);
+	assert_int_equal(view_dag(store, zones, "nigth", NULL, 5, FIXTURE_NOW_MS, &answer, &err),
+			 ERR_NOT_FOUND);
 	assert_string_equal(err.text, "no DAG called nigth is known here; did you mean night?");
 }
 
@@ -167,7 +254,8 @@ static void a_curve_of_many_lines_is_thinned_to_points_that_lie_evenly(void **st
 	sql("INSERT INTO attempt (run, step, number, state, worker, boot_id, fence, intended_ms)"
 	    " VALUES (1, 0, 1, 'running', 'local', '', 1, 1)");
 	sql("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)"
-	    " INSERT INTO metric SELECT 1, 0, 1, i * 37, i, '{\"step\": ' || i || ', \"note\": \"x\"}' FROM n");
+	    " INSERT INTO metric SELECT 1, 0, 1, i * 37, i, '{\"step\": ' || i || ', \"note\": \"x\"}' FROM "
+	    "n");
 	assert_int_equal(view_metrics(store, run, 0, 100, &answer, &err), 0);
 	assert_true(json_is_true(json_object_get(answer, "thinned")));
 	points = json_object_get(answer, "metrics");
@@ -209,7 +297,10 @@ static enum web_role role_of(const char *digest, int64_t wall_ms)
 static void a_token_is_good_until_it_expires_or_is_revoked(void **state)
 {
 	const struct token_row ci = { .digest = "d1", .name = "ci", .role = WEB_OPERATOR },
-			       brief = { .digest = "d2", .name = "brief", .role = WEB_VIEWER, .expires_wall_ms = 5000 },
+			       brief = { .digest = "d2",
+					 .name = "brief",
+					 .role = WEB_VIEWER,
+					 .expires_wall_ms = 5000 },
 			       again = { .digest = "d3", .name = "ci", .role = WEB_VIEWER };
 	struct web_token token;
 	bool any;
@@ -241,16 +332,36 @@ static void a_token_is_good_until_it_expires_or_is_revoked(void **state)
 static void nothing_walks_through_what_grows(void **state)
 {
 	static const enum store_statement statements[] = {
-		STMT_web_dag,		STMT_web_dag_latest,	STMT_web_dag_last_success, STMT_web_dag_active,
-		STMT_web_dag_text,	STMT_web_dags_active,	STMT_web_task,		   STMT_web_task_attempts,
-		STMT_web_task_outputs,	STMT_web_metric_attempts, STMT_web_metric_count,   STMT_web_metric_last,
-		STMT_web_metrics,	STMT_web_queue_oldest,	STMT_web_running_count,	   STMT_web_running_tasks,
-		STMT_web_live_attempts, STMT_web_checkpoint_ages, STMT_web_successes,	   STMT_web_events_since,
-		STMT_web_last_event,	STMT_find_token,	STMT_web_open_runs,	   STMT_web_last_move,
-		STMT_web_last_run,	STMT_web_last_version,
+		STMT_web_dag,
+		STMT_web_dag_latest,
+		STMT_web_dag_last_success,
+		STMT_web_dag_active,
+		STMT_web_dag_text,
+		STMT_web_dags_active,
+		STMT_web_task,
+		STMT_web_task_attempts,
+		STMT_web_task_outputs,
+		STMT_web_metric_attempts,
+		STMT_web_metric_count,
+		STMT_web_metric_last,
+		STMT_web_metrics,
+		STMT_web_queue_oldest,
+		STMT_web_running_count,
+		STMT_web_running_tasks,
+		STMT_web_live_attempts,
+		STMT_web_checkpoint_ages,
+		STMT_web_successes,
+		STMT_web_events_since,
+		STMT_web_last_event,
+		STMT_find_token,
+		STMT_web_open_runs,
+		STMT_web_last_move,
+		STMT_web_last_run,
+		STMT_web_last_version,
 	};
-	static const char *const walks[] = { "SCAN run",  "SCAN task",	"SCAN checkpoint", "SCAN metric", "SCAN output",
-					     "SCAN event", "SCAN occurrence", "SCAN dag_version" };
+	static const char *const walks[] = { "SCAN run",	"SCAN task",	   "SCAN checkpoint",
+					     "SCAN metric",	"SCAN output",	   "SCAN event",
+					     "SCAN occurrence", "SCAN dag_version" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(statements); i++) {
@@ -277,6 +388,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(dags_of_files_and_of_runs_are_one_list_by_name),
+		TEST(what_is_kept_of_a_list_is_what_it_would_tell_now),
 		TEST(a_dag_is_due_by_the_clock_of_the_scheduler),
 		TEST(the_last_success_is_found_however_many_failed_since),
 		TEST(of_two_files_by_one_name_the_good_one_counts_with_what_is_wrong_with_the_other),
