@@ -140,10 +140,16 @@ static int split_path(struct request *request, const char *path, size_t bytes,
 
 static const char *join(struct arena *arena, const char *const *segments, int count)
 {
-	const char *path = "";
+	size_t bytes = 1;
+	char *path, *end;
 
 	for (int i = 0; i < count; i++)
-		path = arena_printf(arena, "%s/%s", path, segments[i]);
+		bytes += 1 + strlen(segments[i]);
+	path = end = arena_alloc(arena, bytes);
+	for (int i = 0; i < count; i++) {
+		*end++ = '/';
+		end = stpcpy(end, segments[i]);
+	}
 	return path;
 }
 
