@@ -372,10 +372,17 @@ static json_t *text_value(const char *text)
 
 void answer_problem(struct exchange *exchange, unsigned status, enum err_code code, const char *detail)
 {
-	json_t *problem = json_pack("{s:s, s:s, s:i, s:o, s:s}", "type", "about:blank", "title", title_of(status),
-				    "status", (int)status, "detail", text_value(detail), "code", answer_code(code));
-	char *text = json_dumps(problem, JSON_COMPACT);
+	json_t *problem;
+	char *text;
 
+	if (exchange->problem_page != NULL) {
+		text = exchange->problem_page(title_of(status), detail);
+		answer_text(exchange, status, text, strlen(text), "text/html; charset=utf-8");
+		return;
+	}
+	problem = json_pack("{s:s, s:s, s:i, s:o, s:s}", "type", "about:blank", "title", title_of(status), "status",
+			    (int)status, "detail", text_value(detail), "code", answer_code(code));
+	text = json_dumps(problem, JSON_COMPACT);
 	json_decref(problem);
 	answer_text(exchange, status, text, strlen(text), "application/problem+json");
 }

@@ -3,7 +3,7 @@
  *
  * A problem is RFC 9457's: {"type":"about:blank", "title":"Not Found", "status":404, "detail":"the sentence that the
  * command line prints too", "code":"not_found"}; "code" is the name of the enum err_code, for clients that go on with
- * it. JSON gets an ETag (a digest of it) and is compressed for those who take that and where it pays.
+ * it. Below /plain, which people read, it is a page. JSON gets an ETag (a digest of it) and is compressed for those who take that and where it pays.
  *
  * Every answer says nosniff, no framing, no referrer, and a Content-Security-Policy under which nothing but what this
  * server itself sends as a file can be style or script.

@@ -114,6 +114,8 @@ void api_begin(struct exchange *exchange, const char *method, const char *versio
 {
 	struct err err;
 
+	if (exchange->uri != NULL && plain_is_below(exchange->uri))
+		exchange->problem_page = plain_problem;
 	if (framing_check(exchange, version, &err) < 0) {
 		answer_error(exchange, &err);
 		answer_header(exchange, MHD_HTTP_HEADER_CONNECTION, "close");

@@ -182,7 +182,10 @@ static json_t *answers_of(const struct route *route)
 	if (route->kind == ROUTE_CHANGE)
 		json_object_set_new(answers, "409", problem_answer("not as things stand"));
 	json_object_set_new(answers, "304", json_pack("{s:s}", "description", "as If-None-Match says"));
-	json_object_set_new(answers, "default", problem_answer("it could not be done; the detail says why"));
+	json_object_set_new(answers, "default",
+			    route->kind == ROUTE_PLAIN
+				    ? text_answer("it could not be done; the page says why", "text/html")
+				    : problem_answer("it could not be done; the detail says why"));
 	return answers;
 }
 
@@ -235,7 +238,7 @@ json_t *openapi_make(void)
 			 "info", "title", "stoker", "version", PACKAGE_VERSION, "description",
 			 "Training that goes on through the night: what runs, what ran, and what is to be done.\n\n"
 			 "Times are RFC 3339 in UTC. Lists are bounded; \"next\" is the `before` of the page that"
-			 " follows. Every answer that is not 2xx is a problem (RFC 9457) with one sentence. Fields are"
+			 " follows. Every answer that is not 2xx is a problem (RFC 9457) with one sentence; below /plain it is a page. Fields are"
 			 " added, never renamed.",
 			 "paths", paths(), "components", "schemas", schemas, "securitySchemes", "token", "type", "http",
 			 "scheme", "bearer", "session", "type", "apiKey", "in", "cookie", "name", AUTH_COOKIE);

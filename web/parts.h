@@ -65,6 +65,7 @@ struct exchange {
 	struct MHD_Connection *mhd;
 	enum exchange_state state;
 	char *uri; /* NULL: it was too long */
+	char *(*problem_page)(const char *title, const char *detail); /* NULL: problems are told as JSON */
 	struct request request;
 	struct web_caller caller;
 	char origin[160];

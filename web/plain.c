@@ -619,6 +619,24 @@ enum web_read plain_reads(enum plain_page page)
 	return reads[page];
 }
 
+bool plain_is_below(const char *uri)
+{
+	static const char root[] = "/plain";
+
+	return strncmp(uri, root, strlen(root)) == 0 && strchr("/?", uri[strlen(root)]) != NULL; /* or its end */
+}
+
+char *plain_problem(const char *title, const char *detail)
+{
+	struct plain plain = { 0 };
+
+	put_head(&plain, title);
+	put(&plain, "<p class=\"problem\" role=\"alert\">");
+	put_text(&plain, detail);
+	put(&plain, "</p>\n<p><a href=\"/plain\">To the overview</a></p>\n</main>\n</body>\n</html>\n");
+	return buf_take(&plain.html);
+}
+
 int plain_make(enum plain_page page, const struct web_query *query, plain_read *read, void *context, char **text_out,
 	       struct err *err)
 {

@@ -11,6 +11,8 @@
 #ifndef WEB_PLAIN_H
 #define WEB_PLAIN_H
 
+#include <stdbool.h>
+
 #include "web/source.h"
 
 #define PLAIN_TYPE "text/html; charset=utf-8"
@@ -20,6 +22,12 @@ struct exchange;
 enum plain_page { PLAIN_DAGS, PLAIN_DAG, PLAIN_RUNS, PLAIN_RUN, PLAIN_TASK, PLAIN_WORKERS, PLAIN_EVENTS };
 
 void plain_answer(struct exchange *exchange);
+
+/* Of a path as it was asked for. */
+bool plain_is_below(const char *uri);
+
+/* What could not be done, as a page; text of the heap. */
+char *plain_problem(const char *title, const char *detail);
 
 /* What such a page is made of, in the first place. */
 enum web_read plain_reads(enum plain_page page);

@@ -253,7 +253,14 @@ def plain(box: Sandbox):
         has(server.ask(html.unescape(older.group(1))).text, "run.submitted", "older events")
         hidden = re.search(r'href="(.*?)">Older ones', server.ask("/plain/runs?limit=1").text)
         equal(hidden, None, "a link to older runs, of which there are none")
-        equal(server.ask("/plain/runs/night/7").status, 404, "a run that is not there")
+        gone = server.ask("/plain/runs/night/7")
+        equal((gone.status, gone.header["Content-Type"]), (404, "text/html; charset=utf-8"), "a run that is not there")
+        has(gone.text, '<p class="problem" role="alert">', "a page says so")
+        has(gone.text, "night/7", "what is not there")
+        odd = server.ask("/plain/runs/%3Cb%3E/1")
+        equal(odd.status, 404, "a name that cannot be one")
+        check("<b>" not in odd.text, "what was asked for is no markup")
+        equal(server.ask("/plainly").header["Content-Type"], "application/problem+json", "what only begins like one")
         equal(server.ask("/plain/runs/night/1", header={"If-None-Match": server.ask("/plain/runs/night/1").header["ETag"]}).status,
               304, "a page that is known")
 
