@@ -96,7 +96,6 @@ static void tell_attempt(struct herald *herald, const struct attempt_row *row)
 	const struct run *run = engine_find_run(herald->engine, row->id.run);
 	json_t *event;
 
-	count_attempt(herald, row);
 	if (run == NULL)
 		return;
 	event = about(run, row->id.task);
@@ -162,6 +161,10 @@ void herald_fini(struct herald *herald)
 
 void herald_saved(struct herald *herald, const struct action *save)
 {
+	if (save->kind == SAVE_ATTEMPT)
+		count_attempt(herald, &save->attempt);
+	if (!web_is_followed(herald->web))
+		return;
 	switch (save->kind) {
 	case SAVE_RUN:
 		tell_run(herald, &save->run);

@@ -138,6 +138,7 @@ static void on_free(void *context)
 	struct client *client = context;
 
 	list_remove(&client->link);
+	client->web->stream.followed_mono_ms = clock_mono_ms();
 	client->web->streams--;
 	buf_fini(&client->pending);
 	free(client->run);
@@ -256,6 +257,17 @@ void stream_start(struct web *web)
 	stream->gather.data = stream->comment.data = web;
 	web->handles += 2;
 	uv_timer_start(&stream->comment, on_comment, 1000, 1000);
+}
+
+bool stream_is_followed(struct stream *stream)
+{
+	if (!list_empty(&stream->clients) ||
+	    (stream->followed_mono_ms != 0 && clock_mono_ms() - stream->followed_mono_ms < STREAM_RETURN_MS))
+		return true;
+	while (stream->first < stream->next)
+		drop_oldest(stream);
+	stream->first = ++stream->next; /* so that no id of before is followed by what comes */
+	return false;
 }
 
 void stream_publish(struct web *web, const char *kind, json_t *event)

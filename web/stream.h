@@ -19,6 +19,7 @@
 #define WEB_STREAM_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -34,6 +35,7 @@ enum {
 	STREAM_EVENT_BYTES_MAX = 64 * 1024, /* of one; a larger one becomes `reset` */
 	STREAM_GATHER_MS = 10,
 	STREAM_COMMENT_MS = 15000,
+	STREAM_RETURN_MS = 60000, /* in which one that was cut off may come back and go on */
 };
 
 struct stream_event {
@@ -48,10 +50,15 @@ struct stream {
 	size_t bytes;
 	uint32_t epoch; /* whose numbers they are */
 	struct list clients;
+	int64_t followed_mono_ms; /* the last one was here; 0: none was yet */
 	uv_timer_t gather, comment;
 };
 
 void stream_start(struct web *web);
+
+/* False: nobody is there to go on, and what is not published now is told to nobody who comes back (`reset`). */
+bool stream_is_followed(struct stream *stream);
+
 void stream_publish(struct web *web, const char *kind, json_t *event); /* taken over */
 
 /* Answers an exchange with a stream. */

@@ -585,6 +585,11 @@ void web_publish(struct web *web, const char *kind, json_t *event)
 	stream_publish(web, kind, event);
 }
 
+bool web_is_followed(struct web *web)
+{
+	return stream_is_followed(&web->stream);
+}
+
 int web_port(const struct web *web, size_t index)
 {
 	return index < web->listeners_count ? web->listeners[index].port : 0;

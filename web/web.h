@@ -63,9 +63,15 @@ int web_open(uv_loop_t *loop, const struct web_settings *settings, const struct 
 /*
  * Tells every live stream of a change. `kind` is the event's name ("run.changed", "task.changed"), `event` an object
  * that is taken over; its "run" ("digits/3"), "dag" and "task" are what streams select by. Safe from anywhere on the
- * loop; it only notes it down, and is cheap when nobody listens.
+ * loop; it only notes it down.
  */
 void web_publish(struct web *web, const char *kind, json_t *event);
+
+/*
+ * Whether somebody follows live changes, or did a short time ago and may come back. If not, nothing needs to be
+ * published: whoever comes back begins anew.
+ */
+bool web_is_followed(struct web *web);
 
 /* The port of the listen address `index`, for those who asked for port 0. */
 int web_port(const struct web *web, size_t index);

@@ -640,6 +640,25 @@ def resumed(box: Sandbox):
         wait_for(lambda: Stream(server, last_id=events[0]["id"]).first["event"] == "reset", "the ring has gone on")
 
 
+@story("what is told to nobody is not made, and nobody who comes takes it for having been told")
+def followed(box: Sandbox):
+    with serving(box) as server:
+        server.publish("?run.changed", {"n": 0})
+        one = Stream(server)
+        server.publish("?run.changed", {"n": 1})
+        seen = one.event()
+        equal(json.loads(seen["data"])["n"], 1, "the first that is told")
+        one.close()
+        server.publish("?run.changed", {"n": 2})
+        again = Stream(server, last_id=seen["id"])
+        equal(again.first["event"], "hello", "who comes back soon goes on")
+        equal(json.loads(again.event()["data"])["n"], 2, "what was missed")
+        again.close()
+        before = Stream(server, last_id=one.first["id"].split(".")[0] + ".0")
+        equal(before.first["event"], "reset", "who was there before it began has missed something")
+        before.close()
+
+
 @story("five hundred streams see every change, and one that does not read is cut off and not waited for")
 def many_streams(box: Sandbox):
     count, changes_count = (100, 200) if QUICK else (500, 1000)

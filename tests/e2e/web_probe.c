@@ -251,7 +251,10 @@ static void publish_line(struct probe *probe, char *line)
 	if (json == NULL)
 		return;
 	*json++ = '\0';
-	web_publish(probe->web, line, json_loads(json, 0, NULL));
+	if (line[0] != '?')
+		web_publish(probe->web, line, json_loads(json, 0, NULL));
+	else if (web_is_followed(probe->web)) /* as the daemon does */
+		web_publish(probe->web, line + 1, json_loads(json, 0, NULL));
 }
 
 static void on_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
