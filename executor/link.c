@@ -253,6 +253,11 @@ static void on_greeting_late(uv_timer_t *timer)
 	drop(timer->data, "the agent did not answer");
 }
 
+static void send_ping(struct link *link)
+{
+	protocol_put_ping(&link->out, FRAME_PING, &(struct frame_ping){ .number = ++link->pings });
+}
+
 static void on_ping_due(uv_timer_t *timer)
 {
 	struct link *link = timer->data;
@@ -262,7 +267,7 @@ static void on_ping_due(uv_timer_t *timer)
 		return;
 	}
 	retry_logs(link);
-	protocol_put_ping(&link->out, FRAME_PING, &(struct frame_ping){ .number = ++link->pings });
+	send_ping(link);
 	link_flush(link);
 }
 
@@ -380,6 +385,7 @@ static void on_welcome(struct link *link, const struct frame *frame)
 		link->failures = 0;
 		uv_timer_start(&link->timer, on_ping_due, LINK_PING_MS, LINK_PING_MS);
 		link->handler->on_up(link->context, link, &welcome);
+		send_ping(link); /* what its answer tells is not waited for so long */
 	}
 	arena_fini(&arena);
 }
@@ -425,6 +431,15 @@ static void on_note(struct link *link, const struct frame *frame)
 	if (protocol_get_note(frame, &arena, &note) == 0)
 		link->handler->on_note(link->context, link, &note);
 	arena_fini(&arena);
+}
+
+static void on_pong(struct link *link, const struct frame *frame)
+{
+	struct frame_pong pong;
+
+	if (link->state == LINK_READY && link->handler->on_load != NULL &&
+	    protocol_get_pong(frame, &pong) == 0)
+		link->handler->on_load(link->context, link, &pong.load);
 }
 
 static void on_finding(struct link *link, const struct frame *frame)
@@ -513,6 +528,9 @@ static void on_frame(struct link *link, const struct frame *frame)
 	case FRAME_EXITED:
 		on_exited(link, frame);
 		break;
+	case FRAME_PONG:
+		on_pong(link, frame);
+		break;
 	case FRAME_NOTE:
 		on_note(link, frame);
 		break;
@@ -529,7 +547,7 @@ static void on_frame(struct link *link, const struct frame *frame)
 		on_lease_ask(link, frame);
 		break;
 	default:
-		break; /* a pong, or something a newer agent says */
+		break; /* something a newer agent says */
 	}
 }
 

@@ -73,6 +73,8 @@ struct link_handler {
 	/* The worker asks for its leases, at this moment of its clock; it is answered when this returns. */
 	void (*on_lease)(void *context, struct link *link, uint64_t number);
 	void (*on_note)(void *context, struct link *link, const struct frame_note *note);
+	/* How busy the worker is: with each answer to a ping, of which the first is sent at once. NULL: of no interest. */
+	void (*on_load)(void *context, struct link *link, const struct load *load);
 	/* One of the answers to link_check. NULL: of no interest. */
 	void (*on_finding)(void *context, struct link *link, const struct frame_finding *finding);
 	/* The agent wants bytes of a parcel. */

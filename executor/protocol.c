@@ -615,6 +615,16 @@ static const struct field ping_fields[] = {
 };
 static const struct layout ping_layout = LAYOUT(struct frame_ping, ping_fields);
 
+static const struct field pong_fields[] = {
+	FIELD(1, struct frame_pong, number),
+	OR_NOT(2, struct frame_pong, load.load1_milli),
+	OR_NOT(3, struct frame_pong, load.memory_bytes),
+	OR_NOT(4, struct frame_pong, load.memory_available_bytes),
+	OR_NOT(5, struct frame_pong, load.disk_bytes),
+	OR_NOT(6, struct frame_pong, load.disk_free_bytes),
+};
+static const struct layout pong_layout = LAYOUT(struct frame_pong, pong_fields);
+
 static const struct field device_fields[] = {
 	FIELD(1, struct device, uuid),
 	FIELD(2, struct device, name),
@@ -830,6 +840,11 @@ void protocol_put_ping(struct buf *out, enum frame_type type, const struct frame
 	put(out, type, &ping_layout, frame);
 }
 
+void protocol_put_pong(struct buf *out, const struct frame_pong *frame)
+{
+	put(out, FRAME_PONG, &pong_layout, frame);
+}
+
 void protocol_put_welcome(struct buf *out, const struct frame_welcome *frame)
 {
 	put(out, FRAME_WELCOME, &welcome_layout, frame);
@@ -1009,6 +1024,11 @@ int protocol_get_forget(const struct frame *frame, struct frame_attempt *out)
 int protocol_get_ping(const struct frame *frame, struct frame_ping *out)
 {
 	return get(frame, &ping_layout, NULL, out);
+}
+
+int protocol_get_pong(const struct frame *frame, struct frame_pong *out)
+{
+	return get(frame, &pong_layout, NULL, out);
 }
 
 int protocol_get_welcome(const struct frame *frame, struct arena *arena, struct frame_welcome *out)

@@ -83,7 +83,7 @@ enum frame_type {
 	FRAME_INVENTORY = 34, /* struct frame_claim: the list of that run is complete (refused: see text) */
 	FRAME_DATA = 35,      /* struct frame_data */
 	FRAME_EXITED = 36,    /* struct frame_exited; may be repeated */
-	FRAME_PONG = 37,      /* struct frame_ping */
+	FRAME_PONG = 37,      /* struct frame_pong */
 	FRAME_NOTE = 38,      /* struct frame_note: something a person should know; logged */
 	FRAME_WANT = 39,      /* struct frame_want: wants bytes of a parcel */
 	FRAME_PARCEL_BACK = 40, /* struct frame_parcel: bytes of one that the scheduler wanted */
@@ -172,6 +172,20 @@ struct frame_stored {
 
 struct frame_ping {
 	uint64_t number;
+};
+
+/* How busy a machine is; -1: not known. */
+struct load {
+	int64_t load1_milli; /* thousandths of its load average, over the last minute */
+	int64_t memory_bytes;
+	int64_t memory_available_bytes; /* without swapping */
+	int64_t disk_bytes;		/* of the file system with the root folder */
+	int64_t disk_free_bytes;	/* for who is not root */
+};
+
+struct frame_pong {
+	uint64_t number; /* of the ping */
+	struct load load;
 };
 
 struct device {
@@ -417,6 +431,7 @@ void protocol_put_attach(struct buf *out, const struct frame_attach *frame);
 void protocol_put_stored(struct buf *out, const struct frame_stored *frame);
 void protocol_put_forget(struct buf *out, const struct frame_attempt *frame);
 void protocol_put_ping(struct buf *out, enum frame_type type, const struct frame_ping *frame);
+void protocol_put_pong(struct buf *out, const struct frame_pong *frame);
 void protocol_put_welcome(struct buf *out, const struct frame_welcome *frame);
 void protocol_put_present(struct buf *out, const struct frame_present *frame);
 void protocol_put_data(struct buf *out, const struct frame_data *frame);
@@ -465,6 +480,7 @@ int protocol_get_attach(const struct frame *frame, struct frame_attach *out);
 int protocol_get_stored(const struct frame *frame, struct frame_stored *out);
 int protocol_get_forget(const struct frame *frame, struct frame_attempt *out);
 int protocol_get_ping(const struct frame *frame, struct frame_ping *out);
+int protocol_get_pong(const struct frame *frame, struct frame_pong *out);
 int protocol_get_welcome(const struct frame *frame, struct arena *arena, struct frame_welcome *out);
 int protocol_get_present(const struct frame *frame, struct frame_present *out);
 int protocol_get_data(const struct frame *frame, struct frame_data *out);

@@ -21,6 +21,7 @@ enum { CONNECT_MS = 5000, REQUEST_MS = 120000, ANSWER_BYTES_MAX = 256 * 1024 * 1
 struct client {
 	const struct libcurl *curl;
 	CURL *easy;
+	int64_t wait_ms;
 	int folder;   /* of the socket */
 	char path[64]; /* of the socket, by way of its folder: the system takes no long one */
 };
@@ -95,6 +96,7 @@ int client_open(const char *home, struct client **client_out, struct err *err)
 	autoclient struct client *client = mem_zalloc(sizeof *client);
 
 	client->folder = -1;
+	client->wait_ms = REQUEST_MS;
 	if (open_folder(client, path, err) < 0 || try_socket(client, path, err) < 0)
 		return err->code;
 	client->curl = libcurl_load(err);
@@ -219,7 +221,7 @@ static int request(struct client *client, const char *path, const char *text, st
 	curl->easy_setopt(client->easy, CURLOPT_USERAGENT, "stoker");
 	curl->easy_setopt(client->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	if (answer->taker == NULL)
-		curl->easy_setopt(client->easy, CURLOPT_TIMEOUT_MS, (long)REQUEST_MS);
+		curl->easy_setopt(client->easy, CURLOPT_TIMEOUT_MS, (long)client->wait_ms);
 	curl->easy_setopt(client->easy, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl->easy_setopt(client->easy, CURLOPT_WRITEDATA, answer);
 	if (text != NULL) {
@@ -248,6 +250,11 @@ static int request_json(struct client *client, const char *path, const char *tex
 		return rc;
 	*out = json;
 	return 0;
+}
+
+void client_limit(struct client *client, int64_t wait_ms)
+{
+	client->wait_ms = wait_ms;
 }
 
 int client_get(struct client *client, const char *path, json_t **out, struct err *err)

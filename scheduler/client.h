@@ -32,6 +32,9 @@ void client_close(struct client *client); /* NULL is harmless */
 /* The same for a command: tells what is wrong, and returns its exit status (COMMAND_UNREACHABLE), or 0. */
 int client_connect(struct client **client_out);
 
+/* An answer is waited for so long at most, by those who can do without it. */
+void client_limit(struct client *client, int64_t wait_ms);
+
 /* `path` with what stands behind `?`; its parts escaped (client_escape) where they may hold anything. */
 int client_get(struct client *client, const char *path, json_t **out, struct err *err);
 

@@ -6,6 +6,7 @@
 #include "common/scope.h"
 #include "dag/suggest.h"
 #include "scheduler/checkup.h"
+#include "scheduler/client.h"
 #include "scheduler/command.h"
 #include "scheduler/findings.h"
 #include "scheduler/listing.h"
@@ -13,6 +14,8 @@
 #include "scheduler/trust.h"
 #include "scheduler/view.h"
 #include "scheduler/view_rows.h"
+
+enum { LOADS_MS = 2000 }; /* a daemon that is stuck does not keep the list */
 
 struct arguments {
 	const char *verb; /* NULL: list them */
@@ -43,6 +46,24 @@ static void add_size(struct table *table, const json_t *worker)
 		listing_append_bytes(&text, listing_number(worker, "memory_bytes"));
 		if (listing_number(worker, "gpus") > 0)
 			buf_printf(&text, ", %d gpus", (int)listing_number(worker, "gpus"));
+	}
+	table_text(table, TERMINAL_PLAIN, buf_text(&text));
+}
+
+/* How much is asked of it, beside its size, and what memory is left. */
+static void add_load(struct table *table, const json_t *worker)
+{
+	const json_t *load = json_object_get(worker, "load");
+	const json_t *load1 = json_object_get(load, "load1");
+	const json_t *left = json_object_get(load, "memory_available_bytes");
+	autobuf struct buf text = { 0 };
+
+	if (json_is_number(load1))
+		buf_printf(&text, "%.1f", json_number_value(load1));
+	if (json_is_integer(left)) {
+		buf_append_text(&text, text.bytes > 0 ? ", " : "");
+		listing_append_bytes(&text, json_integer_value(left));
+		buf_append_text(&text, " free");
 	}
 	table_text(table, TERMINAL_PLAIN, buf_text(&text));
 }
@@ -80,26 +101,82 @@ static void add_labels(struct table *table, const json_t *worker)
 	table_text(table, TERMINAL_PLAIN, buf_text(&text));
 }
 
+static bool knows_loads(const json_t *workers)
+{
+	const json_t *worker;
+	size_t i;
+
+	json_array_foreach(workers, i, worker)
+		if (json_is_object(json_object_get(worker, "load")))
+			return true;
+	return false;
+}
+
 static void print_table(const json_t *answer)
 {
 	static const struct table_column columns[] = { { "WORKER", false }, { "STATE", false },
 						       { "LABELS", false }, { "SIZE", false },
+						       { "LOAD", false },   { "SEEN", false },
+						       { "REMARK", false } };
+	static const struct table_column without[] = { { "WORKER", false }, { "STATE", false },
+						       { "LABELS", false }, { "SIZE", false },
 						       { "SEEN", false },   { "REMARK", false } };
 	json_t *workers = json_object_get(answer, "workers"), *worker;
+	bool loads = knows_loads(workers);
 	int64_t now_wall_ms = clock_wall_ms();
 	autotable struct table table;
 	size_t i;
 
-	table_init(&table, columns, COUNT_OF(columns));
+	table_init(&table, loads ? columns : without, loads ? COUNT_OF(columns) : COUNT_OF(without));
 	json_array_foreach(workers, i, worker) {
 		table_text(&table, TERMINAL_BOLD, listing_text(worker, "worker"));
 		add_state(&table, worker);
 		add_labels(&table, worker);
 		add_size(&table, worker);
+		if (loads)
+			add_load(&table, worker);
 		listing_add_when(&table, listing_time(worker, "seen"), now_wall_ms);
 		add_remark(&table, worker);
 	}
 	table_print(&table, stdout);
+}
+
+static const json_t *find_told(const json_t *told, const char *name)
+{
+	const json_t *worker;
+	size_t i;
+
+	json_array_foreach(json_object_get(told, "workers"), i, worker)
+		if (strcmp(listing_text(worker, "worker"), name) == 0)
+			return worker;
+	return NULL;
+}
+
+/* One of another address is another machine: STOKER_SOCKET may name somebody else's daemon. */
+static void take_load(json_t *worker, const json_t *told)
+{
+	if (told != NULL && json_equal(json_object_get(worker, "address"), json_object_get(told, "address")))
+		json_object_set(worker, "load", json_object_get(told, "load"));
+}
+
+/* Only a daemon knows how busy the workers are; without one, nothing is said of it. */
+static void add_loads(json_t *answer)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	autoclient struct client *client = NULL;
+	autojson json_t *told = NULL;
+	json_t *worker;
+	const char *home;
+	struct err err;
+	size_t i;
+
+	if (store_home(&arena, &home, &err) < 0 || client_open(home, &client, &err) < 0)
+		return;
+	client_limit(client, LOADS_MS);
+	if (client_get(client, "/api/v1/workers", &told, &err) < 0)
+		return;
+	json_array_foreach(json_object_get(answer, "workers"), i, worker)
+		take_load(worker, find_told(told, listing_text(worker, "worker")));
 }
 
 /* A state folder that is not there yet has seen no worker, which is an answer and no error. */
@@ -114,6 +191,7 @@ static int list(const struct arguments *arguments, const struct settings *settin
 		answer = view_workers_unseen(settings);
 	else if (rc < 0 || view_workers(store, settings, clock_wall_ms(), &answer, &err) < 0)
 		return command_fail(&err);
+	add_loads(answer);
 	if (arguments->json)
 		listing_print_json(answer);
 	else
@@ -399,7 +477,8 @@ const struct command command_workers = {
 	.name = "workers",
 	.synopsis = "[check NAME | trust NAME | drain NAME | undrain NAME] [OPTIONS]",
 	.summary = "the machines that work: what they have, what they run, what is wrong",
-	.help = "Without a verb: lists the workers of stoker.yaml as they were seen last.\n"
+	.help = "Without a verb: lists the workers of stoker.yaml as they were seen last; with a daemon\n"
+		"that is connected to them, how busy they are, too.\n"
 		"\n"
 		"  check NAME     try everything that a run needs there, and say what is wrong and how to "
 		"mend it\n"

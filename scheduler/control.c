@@ -20,6 +20,33 @@ enum { SHORT_LIST = 200 };
 
 /* --- reads ------------------------------------------------------------------------------------------------ */
 
+bool control_find_load(const struct control *control, const char *worker, struct load *out,
+		       int64_t *wall_ms_out)
+{
+	const struct control_desk *desk = control->desk;
+
+	return desk->load != NULL && desk->load(desk->context, worker, out, wall_ms_out);
+}
+
+static int read_workers(const struct control *control, const struct web_query *query, json_t **out,
+			struct err *err)
+{
+	json_t *worker;
+	size_t i;
+
+	if (view_workers(control->reader, control->settings, query->now_wall_ms, out, err) < 0)
+		return err->code;
+	json_array_foreach(json_object_get(*out, "workers"), i, worker) {
+		const char *name = json_string_value(json_object_get(worker, "worker"));
+		struct load load;
+		int64_t wall_ms;
+
+		if (control_find_load(control, name, &load, &wall_ms))
+			json_object_set_new(worker, "load", view_load(&load, wall_ms));
+	}
+	return 0;
+}
+
 static int on_read(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
@@ -28,7 +55,7 @@ static int on_read(void *context, enum web_read what, const struct web_query *qu
 
 	switch (what) {
 	case WEB_WORKERS:
-		return view_workers(control->reader, control->settings, query->now_wall_ms, out, err);
+		return read_workers(control, query, out, err);
 	case WEB_POOLS:
 	case WEB_HEALTH:
 		return control->desk->read(control->desk->context, what, query, out, err);

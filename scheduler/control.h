@@ -32,6 +32,8 @@ struct control_desk {
 		       web_done *done, void *done_context);
 	/* WEB_HEALTH: {"ok": true, "problems": ["the last commit was 40 s ago"]}; WEB_POOLS. */
 	int (*read)(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
+	/* How busy a worker is, told when; false: that is not known. May be NULL. */
+	bool (*load)(void *context, const char *worker, struct load *out, int64_t *wall_ms_out);
 	/* Samples that only the daemon has: time of a pass, of a commit. May be NULL. */
 	void (*metrics)(void *context, struct metrics *out);
 	void *context;

@@ -3,6 +3,7 @@
  *
  * Labels are names of DAGs, steps, workers, states and reasons: never of runs, whose number grows for ever.
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,6 +148,39 @@ static int add_of_workers(struct control *control, struct metrics *out, int colu
 	return rc;
 }
 
+/* Of those that are connected; what is not known has no sample. */
+static void add_loads(const struct control *control, struct metrics *out)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at; /* in struct load */
+		double scale;
+	} families[] = {
+		{ "stoker_worker_load1", "Load average of a worker over the last minute.",
+		  offsetof(struct load, load1_milli), 0.001 },
+		{ "stoker_worker_memory_available_bytes", "Memory that a worker could give without swapping.",
+		  offsetof(struct load, memory_available_bytes), 1 },
+		{ "stoker_worker_disk_free_bytes", "Free on the file system of a worker's root folder.",
+		  offsetof(struct load, disk_free_bytes), 1 },
+	};
+	const struct settings *settings = control->settings;
+
+	for (size_t i = 0; i < COUNT_OF(families); i++) {
+		metrics_family(out, families[i].name, "gauge", families[i].help);
+		for (size_t k = 0; k < settings->workers_count; k++) {
+			struct load load;
+			int64_t wall_ms, number;
+
+			if (!control_find_load(control, settings->workers[k].name, &load, &wall_ms))
+				continue;
+			memcpy(&number, (const char *)&load + families[i].at, sizeof number);
+			if (number >= 0)
+				metrics_sample(out, (double)number * families[i].scale, "worker",
+					       settings->workers[k].name, NULL);
+		}
+	}
+}
+
 static int add_workers(struct control *control, struct metrics *out, struct err *err)
 {
 	int rc;
@@ -160,7 +194,9 @@ static int add_workers(struct control *control, struct metrics *out, struct err 
 	if (rc < 0)
 		return rc;
 	metrics_family(out, "stoker_worker_slots", "gauge", "Slots of a worker; 0: no limit.");
-	return add_of_workers(control, out, 3, 1, false, err);
+	rc = add_of_workers(control, out, 3, 1, false, err);
+	add_loads(control, out);
+	return rc;
 }
 
 static int add_checkpoints(struct control *control, struct metrics *out, struct err *err)

@@ -74,4 +74,7 @@ int64_t control_version(void *context, enum web_read what); /* of struct web_sou
 
 int control_metrics(void *context, struct metrics *out, struct err *err);
 
+/* How busy a worker is, as the desk knows. */
+bool control_find_load(const struct control *control, const char *worker, struct load *out, int64_t *wall_ms_out);
+
 #endif

@@ -583,6 +583,13 @@ static int read_own(void *context, enum web_read what, const struct web_query *q
 	return 0;
 }
 
+static bool find_load(void *context, const char *worker, struct load *out, int64_t *wall_ms_out)
+{
+	struct daemon *daemon = context;
+
+	return engine_find_load(daemon->engine, worker, out, wall_ms_out);
+}
+
 static int open_web(struct daemon *daemon, struct err *err)
 {
 	bool have_tokens;
@@ -590,6 +597,7 @@ static int open_web(struct daemon *daemon, struct err *err)
 	daemon->control_desk = (struct control_desk){
 		.change = on_change,
 		.read = read_own,
+		.load = find_load,
 		.context = daemon,
 	};
 	if (store_open_reader(daemon->home, &daemon->reader, err) < 0 ||

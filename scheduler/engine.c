@@ -39,6 +39,8 @@ struct engine_worker {
 	bool draining;     /* as far as the core knows */
 	bool told;         /* that it cannot be reached, to those who look on */
 	uint32_t failures; /* in a row */
+	struct load load;
+	int64_t load_wall_ms; /* when it was told; 0: not over this connection */
 };
 
 /* A run that was let go of: what is being gathered or written may mention it still. */
@@ -113,7 +115,7 @@ static void on_wake(uv_timer_t *timer)
 
 /* --- what the link hears -------------------------------------------------------------------------------- */
 
-static struct engine_worker *find_worker(struct engine *engine, const char *name)
+static struct engine_worker *find_worker(const struct engine *engine, const char *name)
 {
 	for (size_t i = 0; i < engine->workers_count; i++)
 		if (strcmp(link_name(engine->workers[i].link), name) == 0)
@@ -178,6 +180,7 @@ static void on_up(void *context, struct link *link, const struct frame_welcome *
 	courier_on_up(engine->courier, link);
 	copies_on_up(engine->copies, link);
 	find_worker(engine, link_name(link))->failures = 0;
+	find_worker(engine, link_name(link))->load_wall_ms = 0;
 	if (find_worker(engine, link_name(link))->told) {
 		find_worker(engine, link_name(link))->told = false;
 		note(engine, "worker %s is connected", link_name(link));
@@ -354,6 +357,14 @@ static void on_note(void *context, struct link *link, const struct frame_note *s
 		engine->handler->on_note(engine->context, NULL, said->text);
 }
 
+static void on_load(void *context, struct link *link, const struct load *load)
+{
+	struct engine_worker *worker = find_worker(context, link_name(link));
+
+	worker->load = *load;
+	worker->load_wall_ms = clock_wall_ms();
+}
+
 static void on_want(void *context, struct link *link, const struct frame_want *want)
 {
 	struct engine *engine = context;
@@ -421,6 +432,7 @@ static const struct link_handler link_handler = {
 	.on_collected = on_collected,
 	.on_lease = on_lease,
 	.on_note = on_note,
+	.on_load = on_load,
 	.on_want = on_want,
 	.on_parcel = on_parcel,
 	.on_room = on_room,
@@ -1166,6 +1178,17 @@ const struct run *engine_find_run(const struct engine *engine, uint64_t run)
 size_t engine_runs_count(const struct engine *engine)
 {
 	return engine->core->runs_count;
+}
+
+bool engine_find_load(const struct engine *engine, const char *name, struct load *out, int64_t *wall_ms_out)
+{
+	const struct engine_worker *worker = find_worker(engine, name);
+
+	if (worker == NULL || link_state(worker->link) != LINK_READY || worker->load_wall_ms == 0)
+		return false;
+	*out = worker->load;
+	*wall_ms_out = worker->load_wall_ms;
+	return true;
 }
 
 int64_t engine_trouble_since_ms(const struct engine *engine)

@@ -99,6 +99,9 @@ const struct settings *engine_settings(const struct engine *engine); /* in force
 const struct run *engine_find_run(const struct engine *engine, uint64_t run);
 size_t engine_runs_count(const struct engine *engine);
 
+/* How busy a worker is, as it told last and when; false while it is not connected, or has not told yet. */
+bool engine_find_load(const struct engine *engine, const char *worker, struct load *out, int64_t *wall_ms_out);
+
 /* Since when the state cannot be written, monotonic; 0: it can. */
 int64_t engine_trouble_since_ms(const struct engine *engine);
 

@@ -23,6 +23,7 @@
 
 #include "common/arena.h"
 #include "common/err.h"
+#include "executor/protocol.h"
 #include "scheduler/settings.h"
 #include "scheduler/store.h"
 
@@ -125,14 +126,22 @@ int view_why(struct store *store, uint64_t run, int step, json_t **out, struct e
  *  "state":"ok|never connected|failing|set aside|draining|not configured", "host":..., "machine":"x86_64",
  *  "cpus":16.0, "memory_bytes":..., "gpus":2, "seen":..., "trouble":"why there is no connection" or null,
  *  "fault":"refused" or null, "trouble_since":..., "aside":"why" or null, "aside_until":..., "drained_by":"root" or
- *  null, "running":[{"run":"digits/3", "task":"train", "attempt":1, "state":"running",
+ *  null, "load":null, "running":[{"run":"digits/3", "task":"train", "attempt":1, "state":"running",
  *  "devices":["GPU-..."]}]}]}
+ *
+ * The database knows nothing of "load": a daemon, which has the connections, puts it in (view_load).
  */
 int view_workers(struct store *store, const struct settings *settings, int64_t now_wall_ms, json_t **out,
 		 struct err *err);
 
 /* The same while there is no state yet. */
 json_t *view_workers_unseen(const struct settings *settings);
+
+/*
+ * {"at":..., "load1":1.25, "memory_bytes":..., "memory_available_bytes":..., "disk_bytes":..., "disk_free_bytes":...}:
+ * as it was told then; null is what is not known.
+ */
+json_t *view_load(const struct load *load, int64_t told_wall_ms);
 
 /* --- the pools ------------------------------------------------------------------------------------------ */
 

@@ -105,12 +105,13 @@ static void fill_seen(json_t *object, sqlite3_stmt *stmt, bool configured, int64
 	view_set_word(object, "aside", aside ? view_text(stmt, 7) : "");
 	view_set_time(object, "aside_until", aside ? aside_wall_ms : 0);
 	view_set_word(object, "drained_by", view_text(stmt, 9));
+	json_object_set_new(object, "load", json_null());
 }
 
 static void fill_unseen(json_t *object)
 {
 	static const char *const nulls[] = { "host", "machine", "cpus", "memory_bytes", "gpus", "seen", "trouble",
-					     "fault", "trouble_since", "aside", "aside_until", "drained_by" };
+					     "fault", "trouble_since", "aside", "aside_until", "drained_by", "load" };
 
 	view_set_text(object, "state", "never connected");
 	for (size_t i = 0; i < COUNT_OF(nulls); i++)
@@ -178,4 +179,23 @@ json_t *view_workers_unseen(const struct settings *settings)
 
 	json_object_set_new(answer, "workers", sort_workers(settings, seen));
 	return answer;
+}
+
+static void set_bytes(json_t *object, const char *key, int64_t bytes)
+{
+	json_object_set_new(object, key, bytes < 0 ? json_null() : json_integer(bytes));
+}
+
+json_t *view_load(const struct load *load, int64_t told_wall_ms)
+{
+	json_t *object = json_object();
+
+	view_set_time(object, "at", told_wall_ms);
+	json_object_set_new(object, "load1",
+			    load->load1_milli < 0 ? json_null() : json_real((double)load->load1_milli / 1000));
+	set_bytes(object, "memory_bytes", load->memory_bytes);
+	set_bytes(object, "memory_available_bytes", load->memory_available_bytes);
+	set_bytes(object, "disk_bytes", load->disk_bytes);
+	set_bytes(object, "disk_free_bytes", load->disk_free_bytes);
+	return object;
 }

@@ -8,7 +8,7 @@
 #include "common/scope.h"
 #include "web/answer.h"
 
-enum { ROWS_MAX = 1000, TIME_BYTES = 20, LOG_TAIL_BYTES = 65536 };
+enum { ROWS_MAX = 1000, TIME_BYTES = 20, LOG_TAIL_BYTES = 65536, GIB = 1 << 30 };
 
 struct plain {
 	struct buf html;
@@ -72,6 +72,7 @@ enum cell {
 	CELL_LATEST, /* runs of the DAG of this row */
 	CELL_LOG,    /* of the attempt of this number */
 	CELL_HOLDERS,
+	CELL_LOAD,
 };
 
 struct column {
@@ -216,6 +217,26 @@ static void put_holders(struct plain *plain, const json_t *holders)
 	}
 }
 
+static void put_share(struct plain *plain, const char *what, const json_t *part, const json_t *whole)
+{
+	if (!json_is_integer(part) || !json_is_integer(whole))
+		return;
+	buf_printf(&plain->html, "<div>%s: %.1f of %.1f GiB free</div>", what, json_number_value(part) / GIB,
+		   json_number_value(whole) / GIB);
+}
+
+static void put_load(struct plain *plain, const json_t *load)
+{
+	const json_t *load1 = json_object_get(load, "load1");
+
+	if (json_is_number(load1))
+		buf_printf(&plain->html, "<div>%.2f</div>", json_number_value(load1));
+	put_share(plain, "memory", json_object_get(load, "memory_available_bytes"),
+		  json_object_get(load, "memory_bytes"));
+	put_share(plain, "disk", json_object_get(load, "disk_free_bytes"),
+		  json_object_get(load, "disk_bytes"));
+}
+
 /* The end of it, as plain text; the whole may be of any size. */
 static void put_log(struct plain *plain, json_int_t attempt)
 {
@@ -267,6 +288,9 @@ static void put_cell(struct plain *plain, const struct column *column, const jso
 		break;
 	case CELL_HOLDERS:
 		put_holders(plain, value);
+		break;
+	case CELL_LOAD:
+		put_load(plain, value);
 		break;
 	}
 }
@@ -564,8 +588,8 @@ static void workers_page(struct plain *plain, const json_t *answer)
 		{ "Trouble", "trouble", CELL_ANY }, { "Since", "trouble_since", CELL_TIME },
 		{ "Set aside", "aside", CELL_ANY }, { "Drained by", "drained_by", CELL_ANY },
 		{ "Slots", "slots", CELL_ANY },	    { "GPUs", "gpus", CELL_ANY },
-		{ "CPUs", "cpus", CELL_ANY },	    { "Runs", "running", CELL_HOLDERS },
-		{ "Seen", "seen", CELL_TIME },
+		{ "CPUs", "cpus", CELL_ANY },	    { "Load", "load", CELL_LOAD },
+		{ "Runs", "running", CELL_HOLDERS }, { "Seen", "seen", CELL_TIME },
 	};
 
 	put_head(plain, "Workers");

@@ -19,6 +19,7 @@ libagent_a_SOURCES = \
 	executor/agent/json.c executor/agent/json.h \
 	executor/agent/layout.c executor/agent/layout.h \
 	executor/agent/lease.c executor/agent/lease.h \
+	executor/agent/load.c executor/agent/load.h \
 	executor/agent/metrics.c executor/agent/metrics.h \
 	executor/agent/offer.c executor/agent/offer.h \
 	executor/agent/oom.c executor/agent/oom.h \

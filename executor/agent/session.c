@@ -26,6 +26,7 @@
 #include "executor/agent/held.h"
 #include "executor/agent/helper.h"
 #include "executor/agent/install.h"
+#include "executor/agent/load.h"
 #include "executor/agent/offer.h"
 #include "executor/agent/oom.h"
 #include "executor/agent/process.h"
@@ -591,11 +592,15 @@ static void on_get(struct session *s, const struct frame *frame)
 static void on_ping(struct session *s, const struct frame *frame)
 {
 	struct frame_ping ping;
+	struct frame_pong pong;
 
-	if (protocol_get_ping(frame, &ping) < 0)
+	if (protocol_get_ping(frame, &ping) < 0) {
 		give_up(s, "a ping is malformed");
-	else
-		protocol_put_ping(outbox_control(&s->out), FRAME_PONG, &ping);
+		return;
+	}
+	pong.number = ping.number;
+	load_measure(s->root, &pong.load);
+	protocol_put_pong(outbox_control(&s->out), &pong);
 }
 
 static void on_frame(struct session *s, const struct frame *frame)

@@ -20,6 +20,7 @@ IDENTITY, STARTED, CHECKPOINT, METRIC, SAMPLE, OUTPUT, RNOTE, STOPPING, EXIT, AR
 REASONS = ["", "exit", "signal", "timeout", "stalled", "oom", "checkpointed", "preempted", "worker_rebooted",
            "worker_lost", "supervisor_lost", "not_started", "canceled", "upstream", "lease_expired", "artifacts"]
 KINDS = ["code", "signal", "not_started", "lost"]
+LOADS = ["load1_milli", "memory_bytes", "memory_available_bytes", "disk_bytes", "disk_free_bytes"]
 EVENTS = ["complete", "removed", "broken", "ignored"]
 PROVISIONS = ["source", "artifacts", "checkpoint"]
 WINDOW = 4 << 20
@@ -210,6 +211,7 @@ class Agent:
         self.attempts = {}
         self.notes = []
         self.pongs = []
+        self.load = None  # of the last one; -1: not known
         self.asks = []
         self.grants = True
         self.inventories = []
@@ -345,6 +347,7 @@ class Agent:
             self.inventories.append((fields.number(1), fields.number(3) != 0, fields.text(4)))
         elif kind == PONG:
             self.pongs.append(fields.number(1))
+            self.load = {name: fields.number(tag + 2) - 1 for tag, name in enumerate(LOADS)}
         elif kind == LEASE_ASK:
             self.asks.append(fields.number(1))
             if self.grants:

@@ -438,6 +438,17 @@ def a_pong_does_not_wait_for_a_flood(world):
     agent.until(lambda: step.exit is not None, "the end")
 
 
+def a_pong_tells_how_busy_the_machine_is(world):
+    agent = world.agent()
+    agent.ping(1)
+    load, disk = agent.load, os.statvfs(world.root)
+    with open("/proc/meminfo") as file:
+        memory = int(file.readline().split()[1]) * 1024
+    assert load["load1_milli"] >= 0 and load["memory_bytes"] == memory, load
+    assert 0 < load["memory_available_bytes"] <= memory, load
+    assert load["disk_bytes"] == disk.f_blocks * disk.f_frsize and 0 <= load["disk_free_bytes"] <= load["disk_bytes"], load
+
+
 def a_reader_that_does_not_read_costs_no_memory(world):
     agent = world.agent()
     agent.claim(1)

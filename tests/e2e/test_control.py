@@ -400,6 +400,44 @@ def samples(box: Sandbox):
             equal((clean.returncode, clean.stdout + clean.stderr), (0, b""), "promtool")
 
 
+@story("how busy a worker is, is told while it is connected, and only then")
+def load(box: Sandbox):
+    box.env["STOKER_AGENT"] = agent = os.path.join(box.path, "agent")
+    os.symlink(os.path.join(os.path.dirname(STOKER), "stoker-agent"), agent)
+    nowhere = "\nworkers:\n  nowhere: {ssh: no-such-host.invalid, ssh_config: /dev/null}"
+    with control(box, settings=nowhere) as server:
+        def workers():
+            return {worker["worker"]: worker["load"] for worker in server.get("/workers")["workers"]}
+
+        wait_for(lambda: workers()["local"], "the load")
+        told, disk = workers()["local"], os.statvfs(box.home)
+        check(told["load1"] >= 0 and 0 < told["memory_available_bytes"] <= told["memory_bytes"], f"load and memory: {told}")
+        equal(told["disk_bytes"], disk.f_blocks * disk.f_frsize, "the disk")
+        check(0 <= told["disk_free_bytes"] <= told["disk_bytes"], f"the disk: {told}")
+        age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(told["at"].replace("Z", "+00:00"))
+        check(age < datetime.timedelta(seconds=30 * SLOW), f"told {age} ago")
+        equal(workers()["nowhere"], None, "of a worker that is not connected")
+        wait_for(lambda: workers()["local"]["at"] != told["at"], "the next ping")
+        samples = server.ask("/metrics").text
+        for name in ("load1", "memory_available_bytes", "disk_free_bytes"):
+            check(f'\nstoker_worker_{name}{{worker="local"}} ' in samples, f"{name} in\n{samples}")
+            check(f'\nstoker_worker_{name}{{worker="nowhere"}} ' not in samples, f"{name} in\n{samples}")
+        page = server.ask("/plain/workers").text
+        check(re.search(r"memory: \d+\.\d of \d+\.\d GiB free</div><div>disk: ", page), f"the plain page: {page}")
+        listed = box.stoker("workers", code=0).out.splitlines()
+        check("LOAD" in listed[0] and any(re.match(r"local .* \d+\.\d, [0-9.]+ [KMGT]iB free ", line) for line in listed),
+              f"the list: {listed}")
+        loads = {worker["worker"]: worker["load"] for worker in box.workers()}
+        equal((loads["local"]["disk_bytes"], loads["nowhere"]), (told["disk_bytes"], None), "its JSON")
+
+        os.unlink(agent)  # so it does not come up again
+        os.kill(int(re.findall(r"worker=local .*agent_pid=(\d+)", server.text)[-1]), 9)
+        wait_for(lambda: workers()["local"] is None, "the load of a worker that was lost")
+        check('stoker_worker_load1{' not in server.ask("/metrics").text, "samples of a worker that was lost")
+        check("LOAD" not in box.stoker("workers", code=0).out, "the list without loads")
+    equal([worker["load"] for worker in box.workers()], [None, None], "without a daemon")
+
+
 @story("a due time that is met late is counted, with how late it was")
 def lag(box: Sandbox):
     box.file("hourly.yaml", "name: hourly\nschedule: {cron: '0 * * * *', timezone: UTC}\nsteps: {a: {run: 'true'}}\n")

@@ -202,6 +202,12 @@ def pause(box):
             check(kind in kinds, f"{kind} is in the audit trail: {kinds}")
 
 
+@story("how busy a worker is comes up to date under somebody who is at it")
+def busy(box):
+    with page(box) as daemon:
+        drive(box, daemon, "busy")
+
+
 @story("all of it goes with keys alone")
 def keyboard(box):
     with page(box, quick=QUICK_DAG) as daemon:

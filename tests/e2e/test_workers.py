@@ -327,5 +327,18 @@ def draining(box: Sandbox):
     equal(run.wait(60), 0, "status of the run")
 
 
+@story("a daemon tells how busy the workers elsewhere are")
+def loads(box: Sandbox):
+    if NO_NAMESPACES:
+        raise Skip(NO_NAMESPACES)
+    Lab(box, 1).settings(local=False)
+    daemon = box.start("serve")
+    load = wait_for(lambda: box.workers()[0]["load"], "the load")
+    check(load["load1"] >= 0 and load["memory_available_bytes"] > 0 and load["disk_bytes"] > 0, f"the load: {load}")
+    has(box.stoker("workers", code=0).out, "LOAD", "the list")
+    daemon.signal(15)
+    equal(daemon.wait(60), 0, "status of the daemon")
+
+
 if __name__ == "__main__":
     main()

@@ -25,6 +25,7 @@ static void decode(const struct frame *frame, struct arena *arena)
 		struct frame_stored stored;
 		struct frame_attempt attempt;
 		struct frame_ping ping;
+		struct frame_pong pong;
 		struct frame_welcome welcome;
 		struct frame_present present;
 		struct frame_data data;
@@ -58,6 +59,7 @@ static void decode(const struct frame *frame, struct arena *arena)
 	protocol_get_stored(frame, &out.stored);
 	protocol_get_forget(frame, &out.attempt);
 	protocol_get_ping(frame, &out.ping);
+	protocol_get_pong(frame, &out.pong);
 	protocol_get_welcome(frame, arena, &out.welcome);
 	protocol_get_present(frame, &out.present);
 	protocol_get_data(frame, &out.data);
@@ -120,6 +122,7 @@ static void put_samples(struct buf *out)
 	protocol_put_spec(out, &spec);
 	protocol_put_welcome(out,
 			     &(struct frame_welcome){ .host = "h", .devices = &device, .devices_count = 1 });
+	protocol_put_pong(out, &(struct frame_pong){ .number = 70000, .load = { 1250, 70000, -1, 0, 5 } });
 	protocol_put_data(out,
 			  &(struct frame_data){ .bytes = (const uint8_t *)"log", .n = 3, .offset = 70000 });
 	protocol_put_finding(out, &(struct frame_finding){ .name = "n", .verdict = FINDING_PROBLEM, .last = true });

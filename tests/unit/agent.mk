@@ -8,6 +8,7 @@ AGENT_TESTS = \
 	tests/unit/test_entry \
 	tests/unit/test_layout \
 	tests/unit/test_lease \
+	tests/unit/test_load \
 	tests/unit/test_outbox \
 	tests/unit/test_outputs \
 	tests/unit/test_place \
@@ -32,6 +33,9 @@ tests_unit_test_layout_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_lease_SOURCES = tests/unit/test_lease.c tests/unit/agent_fixture.h
 tests_unit_test_lease_CFLAGS = $(AGENT_TEST_CFLAGS)
 tests_unit_test_lease_LDADD = $(AGENT_TEST_LIBS)
+tests_unit_test_load_SOURCES = tests/unit/test_load.c
+tests_unit_test_load_CFLAGS = $(AGENT_TEST_CFLAGS)
+tests_unit_test_load_LDADD = $(AGENT_TEST_LIBS)
 tests_unit_test_outbox_SOURCES = tests/unit/test_outbox.c
 tests_unit_test_outbox_CFLAGS = $(AGENT_TEST_CFLAGS)
 tests_unit_test_outbox_LDADD = $(AGENT_TEST_LIBS)

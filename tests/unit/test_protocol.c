@@ -247,6 +247,49 @@ static void artifacts_survive(void **state)
 	arena_fini(&arena);
 }
 
+static void loads_come_back_as_they_were(void **state)
+{
+	struct buf buf = { 0 };
+	struct frame_pong pong;
+	struct frame frame;
+
+	(void)state;
+	protocol_put_pong(&buf, &(struct frame_pong){ .number = 42,
+						      .load = { 0, 1LL << 36, 1LL << 35, 1LL << 40, -1 } });
+	frame = only_frame(&buf);
+	assert_int_equal(frame.type, FRAME_PONG);
+	assert_int_equal(protocol_get_pong(&frame, &pong), 0);
+	assert_int_equal(pong.number, 42);
+	assert_true(pong.load.load1_milli == 0 && pong.load.memory_bytes == 1LL << 36);
+	assert_true(pong.load.memory_available_bytes == 1LL << 35 && pong.load.disk_bytes == 1LL << 40);
+	assert_int_equal(pong.load.disk_free_bytes, -1);
+	buf_fini(&buf);
+}
+
+static void a_pong_of_an_older_agent_tells_no_load(void **state)
+{
+	struct buf buf = { 0 };
+	struct frame_pong pong;
+	struct frame_ping ping;
+	struct frame frame;
+
+	(void)state;
+	protocol_put_ping(&buf, FRAME_PONG, &(struct frame_ping){ .number = 7 });
+	frame = only_frame(&buf);
+	assert_int_equal(protocol_get_pong(&frame, &pong), 0);
+	assert_int_equal(pong.number, 7);
+	assert_true(pong.load.load1_milli == -1 && pong.load.memory_bytes == -1 &&
+		    pong.load.disk_bytes == -1);
+	assert_true(pong.load.memory_available_bytes == -1 && pong.load.disk_free_bytes == -1);
+	buf_clear(&buf);
+	/* and the other way round */
+	protocol_put_pong(&buf, &(struct frame_pong){ .number = 8, .load = { 1, 2, 3, 4, 5 } });
+	frame = only_frame(&buf);
+	assert_int_equal(protocol_get_ping(&frame, &ping), 0);
+	assert_int_equal(ping.number, 8);
+	buf_fini(&buf);
+}
+
 static void unknown_fields_are_passed_over(void **state)
 {
 	uint8_t bytes[] = { 0, 0, 0, 0, FRAME_PING, 200, 3, 1, 2, 3, 1, 1, 42 };
@@ -384,6 +427,8 @@ int main(void)
 		cmocka_unit_test(exit_record_comes_back_as_it_was),
 		cmocka_unit_test(checkpoint_without_step_reads_minus_one),
 		cmocka_unit_test(artifacts_survive),
+		cmocka_unit_test(loads_come_back_as_they_were),
+		cmocka_unit_test(a_pong_of_an_older_agent_tells_no_load),
 		cmocka_unit_test(unknown_fields_are_passed_over),
 		cmocka_unit_test(every_cut_of_a_frame_asks_for_more),
 		cmocka_unit_test(what_is_missing_of_a_frame_never_reaches_into_the_next),

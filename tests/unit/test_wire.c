@@ -133,7 +133,8 @@ static void put_ping(struct buf *out)
 
 static void put_pong(struct buf *out)
 {
-	protocol_put_ping(out, FRAME_PONG, &(struct frame_ping){ .number = 5 });
+	protocol_put_pong(out,
+			  &(struct frame_pong){ .number = 5, .load = { 1250, 1 << 20, 1 << 19, 0, -1 } });
 }
 
 static void put_lease_grant(struct buf *out)
@@ -281,7 +282,7 @@ static const struct row {
 	{ "stored", put_stored, "0f000000060101070202ac0203010204028001" },
 	{ "forget", put_forget, "0b000000070101070202ac02030102" },
 	{ "ping", put_ping, "0400000009010105" },
-	{ "pong", put_pong, "0400000025010105" },
+	{ "pong", put_pong, "15000000250101050202e30903038180400403818020050101" },
 	{ "lease grant", put_lease_grant, "0c0000000c0109ffffffffffffffff7f" },
 	{ "lease ask", put_lease_ask, "0100000029" },
 	{ "welcome", put_welcome,

@@ -3,7 +3,7 @@
  */
 import {get, path} from "./api.js";
 import {changeButton} from "./dialogs.js";
-import {age, badge, bytes, count, h, link, part, place, row, runLink, table, time, took} from "./dom.js";
+import {age, badge, bytes, count, fill, h, link, part, place, row, runLink, table, time, took} from "./dom.js";
 import {eventTable} from "./run.js";
 
 const PAGE = 100;
@@ -90,7 +90,8 @@ export function runsPage(query) {
 
 /* --- workers -------------------------------------------------------------------------------------------- */
 
-const WORKER_HEADS = ["Worker", "State", "Machine", "Slots", "Runs", "Seen"];
+const LOAD_MS = 10000;
+const WORKER_HEADS = ["Worker", "State", "Machine", "Load", "Slots", "Runs", "Seen"];
 const POOL_HEADS = ["Pool", "Used", "Held by", "Waiting"];
 
 function reach(worker) {
@@ -179,6 +180,33 @@ function machineOf(worker) {
 		.join(", ");
 }
 
+const known = (value) => value !== null && value !== undefined;
+
+/* What is left, and a picture of what is used: for the eye only, as the words say it all. */
+function share(what, free, all) {
+	if (!known(free) || !known(all) || all <= 0) return null;
+	const used = Math.min(Math.max(1 - free / all, 0), 1);
+
+	return h(
+		"div",
+		null,
+		`${what}: ${bytes(free)} of ${bytes(all)} free`,
+		h("meter", {value: used.toFixed(3), low: 0.8, high: 0.95, optimum: 0, "aria-hidden": "true"})
+	);
+}
+
+function loadOf(worker) {
+	const load = worker.load;
+	const cpus = worker.cpus === null ? "" : ` on ${count(worker.cpus, "CPU")}`;
+
+	if (!known(load)) return null;
+	return [
+		known(load.load1) ? h("div", null, `${load.load1.toFixed(2)}${cpus}`) : null,
+		share("memory", load.memory_available_bytes, load.memory_bytes),
+		share("disk", load.disk_free_bytes, load.disk_bytes),
+	];
+}
+
 /* Whoever wants a machine for something else lets what runs there come to its end. */
 function drainButton(worker, again) {
 	const label = worker.drained_by === null ? "Drain" : "Undrain";
@@ -192,7 +220,7 @@ function drainButton(worker, again) {
 	);
 }
 
-function workerRow(worker, again) {
+function workerRow(worker, load, again) {
 	return row(WORKER_HEADS, [
 		[
 			h("strong", null, worker.worker),
@@ -201,6 +229,7 @@ function workerRow(worker, again) {
 		],
 		[reach(worker), worker.state === "not configured" ? null : drainButton(worker, again)],
 		machineOf(worker),
+		load,
 		worker.slots === null
 			? `${worker.running.length} used`
 			: `${worker.running.length} of ${worker.slots}`,
@@ -224,15 +253,22 @@ function poolRow(pool) {
 export function workersPage() {
 	const workers = part("Machines"),
 		pools = part("Pools");
-	let again = () => {};
+	const loads = new Map(); /* by the name of the worker: what is in its cell */
+	let again = () => {},
+		timer = null;
 
 	return {
 		title: "Workers",
 		elements: [workers.element, pools.element],
 		filter: "",
 		concerns: (kind) => kind === "worker.changed" || kind === "attempt.changed",
+		/* No event tells that a machine is busier now. */
 		start(refresh) {
 			again = refresh;
+			timer = setInterval(() => document.hidden || refresh(), LOAD_MS);
+		},
+		close() {
+			clearInterval(timer);
 		},
 		async load(signal) {
 			const [machines, limits] = await Promise.all([get("/workers", signal), get("/pools", signal)]);
@@ -240,9 +276,23 @@ export function workersPage() {
 			return {workers: machines.workers, pools: limits.pools};
 		},
 		show(data) {
-			workers.fill(JSON.stringify(data.workers), () =>
-				table("Workers", WORKER_HEADS, data.workers.map((worker) => workerRow(worker, again)), {class: "stacked"})
-			);
+			/* The loads change all the time: what else is in the table, buttons too, stays as it is. */
+			const still = data.workers.map((worker) => ({...worker, load: null}));
+
+			workers.fill(JSON.stringify(still), () => {
+				loads.clear();
+				return table(
+					"Workers",
+					WORKER_HEADS,
+					data.workers.map((worker) => {
+						loads.set(worker.worker, h("div", {class: "load"}));
+						return workerRow(worker, loads.get(worker.worker), again);
+					}),
+					{class: "stacked"}
+				);
+			});
+			for (const worker of data.workers)
+				fill(loads.get(worker.worker), JSON.stringify([worker.load, worker.cpus]), () => loadOf(worker));
 			if (data.pools.length === 0) pools.hide();
 			else
 				pools.fill(JSON.stringify(data.pools), () =>

@@ -265,6 +265,35 @@ const stories = {
 		wellBehaved(page);
 	},
 
+	/* How busy a machine is comes up to date by itself, under somebody who is about to drain it. */
+	async busy(browser, url) {
+		const page = await openPage(browser, url);
+		const gib = 2 ** 30;
+		const load = {at: "2026-01-01T00:00:00Z", load1: 5.25, memory_bytes: 4 * gib, memory_available_bytes: gib};
+
+		await page.clock.install();
+		await page.route("**/api/v1/workers", async (route) => {
+			const answer = await (await route.fetch()).json();
+
+			answer.workers[0].load = {...load, disk_bytes: null, disk_free_bytes: null};
+			await route.fulfill({json: answer});
+		});
+		await go(page, url, "#/workers");
+		const words = () => page.locator(".load").innerText();
+		const drain = page.getByRole("button", {name: "Drain local"});
+
+		assert.match(await words(), /^5\.25 on \d+ CPUs?\s+memory: 1\.0 GiB of 4\.0 GiB free\s*$/);
+		assert.equal(await page.locator(".load meter").evaluate((meter) => meter.value), 0.75, "the share in use");
+		await axe(page, "a busy worker");
+		await shot(page, "busy");
+		await drain.focus();
+		load.load1 = 7.5;
+		await page.clock.fastForward(11000);
+		await page.locator(".load", {hasText: "7.50"}).waitFor();
+		assert.ok(await drain.evaluate((button) => button === document.activeElement), "the focus is where it was");
+		wellBehaved(page);
+	},
+
 	/* With keys alone: past the navigation, through the form. */
 	async keyboard(browser, url, {token}) {
 		const page = await openPage(browser, url);
