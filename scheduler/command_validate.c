@@ -25,8 +25,7 @@ static json_t *diagnostic_object(const struct diagnostic *diagnostic)
 			    diagnostic->at.line == 0 ? json_null() : json_integer(diagnostic->at.column));
 	view_set_number(object, "width", diagnostic->width);
 	view_set_text(object, "message", diagnostic->message);
-	json_object_set_new(object, "remedy",
-			    diagnostic->remedy == NULL ? json_null() : view_string(diagnostic->remedy));
+	json_object_set_new(object, "remedy", view_string_or_null(diagnostic->remedy));
 	return object;
 }
 

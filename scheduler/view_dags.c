@@ -14,11 +14,6 @@
 #include "scheduler/view_rows.h"
 #include "scheduler/view_summary.h"
 
-static json_t *text_or_null(const char *text)
-{
-	return text == NULL ? json_null() : view_string(text);
-}
-
 /* 0 stands for none. */
 static json_t *number_or_null(int64_t number)
 {
@@ -132,10 +127,10 @@ static json_t *params_array(const struct dag *dag)
 			json_array_append_new(choices, view_string(param->choices[k]));
 		json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "name",
 						      view_string(param->name), "type", dag_param_type_words[param->type], "default",
-						      text_or_null(param->fallback), "min",
+						      view_string_or_null(param->fallback), "min",
 						      param->has_min ? json_real(param->min) : json_null(), "max",
 						      param->has_max ? json_real(param->max) : json_null(), "choices",
-						      choices, "description", text_or_null(param->description)));
+						      choices, "description", view_string_or_null(param->description)));
 	}
 	return list;
 }
@@ -149,9 +144,9 @@ static json_t *step_object(const struct dag *dag, const struct dag_step *step)
 	for (size_t i = 0; i < step->argc; i++)
 		json_array_append_new(run, view_string(step->argv[i]));
 	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "step",
-			 view_string(step->name), "description", text_or_null(step->description), "needs", needs, "run",
-			 run, "shell", step->shell, "worker", text_or_null(step->worker), "pool",
-			 text_or_null(step->pool), "timeout_ms", number_or_null(step->timeout_ms), "stall_ms",
+			 view_string(step->name), "description", view_string_or_null(step->description), "needs", needs, "run",
+			 run, "shell", step->shell, "worker", view_string_or_null(step->worker), "pool",
+			 view_string_or_null(step->pool), "timeout_ms", number_or_null(step->timeout_ms), "stall_ms",
 			 number_or_null(step->stall_ms), "retries", step->retry.max, "cpus",
 			 step->resources.cpus_milli == 0 ? json_null()
 							 : json_real((double)step->resources.cpus_milli / 1000),

@@ -354,7 +354,7 @@ json_t *view_due_object(const struct due *due, const char *cron, const struct zo
 	view_set_number(object, "in_ms", due->at_ms - now_wall_ms);
 	view_set_time(object, "start", due->start_ms);
 	view_set_number(object, "jitter_ms", due->start_ms - due->at_ms);
-	json_object_set_new(object, "mark", mark == NULL ? json_null() : view_string(mark));
+	json_object_set_new(object, "mark", view_string_or_null(mark));
 	view_set_number(object, "skipped", due->skipped);
 	view_set_word(object, "note", buf_text(&note));
 	return object;

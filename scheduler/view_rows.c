@@ -61,6 +61,11 @@ json_t *view_string(const char *text)
 	return json_stringn_nocheck(buf_text(&valid), valid.bytes);
 }
 
+json_t *view_string_or_null(const char *text)
+{
+	return text == NULL ? json_null() : view_string(text);
+}
+
 void view_set_text(json_t *object, const char *key, const char *text)
 {
 	json_object_set_new_nocheck(object, key, view_string(text));

@@ -23,6 +23,7 @@ const char *view_text(sqlite3_stmt *stmt, int column); /* "" for NULL; valid unt
 
 /* A string, with U+FFFD for what is no UTF-8. */
 json_t *view_string(const char *text);
+json_t *view_string_or_null(const char *text); /* null for NULL */
 
 void view_set_text(json_t *object, const char *key, const char *text);
 void view_set_word(json_t *object, const char *key, const char *text); /* null when empty */

@@ -221,11 +221,6 @@ int view_summaries(struct store *store, const struct view_listing *listing, stru
 
 /* --- telling ---------------------------------------------------------------------------------------------- */
 
-static json_t *text_or_null(const char *text)
-{
-	return text == NULL ? json_null() : view_string(text);
-}
-
 /* A zone that cannot be read now is told as it was written. */
 static const char *timezone_of(const struct dag_schedule *schedule, struct zones *zones)
 {
@@ -237,7 +232,7 @@ static const char *timezone_of(const struct dag_schedule *schedule, struct zones
 static json_t *schedule_object(const struct dag_schedule *schedule, struct zones *zones)
 {
 	return json_pack("{s:o, s:o, s:s, s:s}", "cron", view_string(schedule->cron), "timezone",
-			 text_or_null(timezone_of(schedule, zones)), "catchup",
+			 view_string_or_null(timezone_of(schedule, zones)), "catchup",
 			 dag_catchup_words[schedule->catchup], "overlap",
 			 dag_overlap_words[schedule->overlap]);
 }
@@ -280,9 +275,9 @@ json_t *view_summary_object(const struct view_summary *summary, struct zones *zo
 
 	view_set_text(object, "dag", summary->name);
 	json_object_set_new_nocheck(object, "description",
-				    text_or_null(facts->dag == NULL ? NULL : facts->dag->description));
-	json_object_set_new_nocheck(object, "file", text_or_null(facts->path));
-	json_object_set_new_nocheck(object, "problem", text_or_null(facts->problem));
+				    view_string_or_null(facts->dag == NULL ? NULL : facts->dag->description));
+	json_object_set_new_nocheck(object, "file", view_string_or_null(facts->path));
+	json_object_set_new_nocheck(object, "problem", view_string_or_null(facts->problem));
 	json_object_set_new_nocheck(object, "in_force", json_boolean(facts->dag != NULL));
 	json_object_set_new_nocheck(object, "paused", json_boolean(summary->paused_by[0] != '\0'));
 	view_set_word(object, "paused_by", summary->paused_by);

@@ -99,7 +99,7 @@ static json_t *answer_object(const struct why *why, const struct task *task, str
 	view_set_word(answer, "reason", reason_names[task == NULL ? run->row.reason : task->row.reason]);
 	json_object_set_new(answer, "orphaned", json_boolean(why->orphaned));
 	view_set_text(answer, "why", task == NULL ? why_run(why, arena) : why_task(why, task, arena));
-	json_object_set_new(answer, "next", next == NULL ? json_null() : view_string(next));
+	json_object_set_new(answer, "next", view_string_or_null(next));
 	return answer;
 }
 
