@@ -40,6 +40,7 @@ struct listener {
 	bool local;
 	bool at_home; /* only this machine can reach it */
 	bool started; /* its handles are the loop's */
+	bool left;    /* a connection was closed in this turn of the library */
 	const char *path; /* of a unix socket; NULL: it listens on TCP */
 	ino_t inode;
 	bool shared;

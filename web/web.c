@@ -46,9 +46,16 @@ static void run_library(struct listener *listener)
 		return;
 	web_changed(listener->web); /* since the last turn */
 	listener->web->in_turn = true;
+	listener->left = false;
 	http->run(listener->daemon);
 	listener->web->in_turn = false;
-	if (http->get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
+	/*
+	 * One that has as many connections as it may does not listen, and begins again only when it is run after some have
+	 * gone: nobody else would wake it when these were all.
+	 */
+	if (listener->left)
+		uv_timer_start(&listener->timer, on_timer, 0, 0);
+	else if (http->get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
 		uv_timer_start(&listener->timer, on_timer, timeout_ms, 0);
 	else
 		uv_timer_stop(&listener->timer);
@@ -181,6 +188,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		*socket_context = open_connection(listener, mhd);
 	} else if (connection != NULL) {
+		listener->left = true;
 		listener->web->remote_count -= !listener->local;
 		list_remove(&connection->link);
 		free(connection);

@@ -7,6 +7,8 @@ import gzip
 import http.client
 import json
 import os
+import resource
+import signal
 import socket
 import ssl
 import subprocess
@@ -27,7 +29,8 @@ def at(box, name):
 class Server:
     """A web_probe, and ways to talk to it."""
 
-    def __init__(self, box, *options, listen=("127.0.0.1:0",), folder=None):
+    def __init__(self, box, *options, listen=("127.0.0.1:0",), folder=None, files=None):
+        """`files`: its limit of open ones."""
         self.folder = folder or at(box, "web")
         os.makedirs(self.folder, exist_ok=True)
         words = [PROBE, self.folder, *options]
@@ -35,7 +38,8 @@ class Server:
             words += ["--listen", address]
         self.errors = open(os.path.join(self.folder, "stderr"), "w+b")
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-                                        env=dict(box.env))
+                                        env=dict(box.env), preexec_fn=None if files is None else
+                                        lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)))
         self.ports, self.refused = [], None
         for line in self.process.stdout:
             word, _, rest = line.decode().rstrip("\n").partition(" ")
@@ -598,6 +602,21 @@ class Stream:
     def close(self):
         self.response.close()
         self.connection.close()
+
+
+@story("a server that was full takes the next one, though all who were there went at once")
+def full(box: Sandbox):
+    room = 200  # of 400 files it leaves the other half for everything else
+    with serving(box, files=2 * room) as server:
+        there = [server.raw() for _ in range(room)]
+        descriptors = f"/proc/{server.process.pid}/fd"
+        wait_for(lambda: len(os.listdir(descriptors)) > room, "all of them are taken")
+        late = server.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        server.process.send_signal(signal.SIGSTOP)
+        for each in there:
+            each.close()
+        server.process.send_signal(signal.SIGCONT)
+        has(read_all(late).decode(), "HTTP/1.1 200 ", "what the one who waited is told")
 
 
 @story("a live stream tells every change once, in order, to whom it concerns")
