@@ -1,8 +1,8 @@
 /*
  * load.h - how busy this machine is: load average, memory, and the disk with the root folder
  *
- * Measured for each pong. It is for people, and decides nothing; what cannot be learned (no /proc, a kernel that says it
- * in other words) is told as not known. Of the whole machine, whatever limits the agent's control group has.
+ * It is for people, and decides nothing; what cannot be learned (no /proc, a kernel that says it in other words) is told
+ * as not known. Of the whole machine, whatever limits the agent's control group has.
  *
  * Where the file system of the root folder hangs (a server of NFS that is gone), so does the measuring, and the agent
  * falls silent: it could neither start nor ship anything then.

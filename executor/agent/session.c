@@ -41,6 +41,7 @@ enum {
 	READ_BYTES = 64 * 1024,
 	EVENTS = 64,
 	OOM_FRESH_MS = 1000,
+	LOAD_MS = 1000, /* it is not measured again before */
 	FAREWELL_MS = 1000, /* for the last words of an agent that gives up */
 	LEASE_ASKS = 6,     /* within one lease: some may be lost with their connection */
 	LEASE_ASK_MIN_MS = 250,
@@ -75,6 +76,8 @@ struct session {
 	struct buf in;
 	struct outbox out;
 	bool logs_first; /* in its bulk lane */
+	struct load load;
+	int64_t load_ms; /* when it was measured; 0: not yet */
 	struct arena arena; /* of the frame at hand */
 	struct follow_set set;
 	struct spares spares;
@@ -598,8 +601,11 @@ static void on_ping(struct session *s, const struct frame *frame)
 		give_up(s, "a ping is malformed");
 		return;
 	}
-	pong.number = ping.number;
-	load_measure(s->root, &pong.load);
+	if (s->load_ms == 0 || awake_ms() - s->load_ms >= LOAD_MS) {
+		load_measure(s->root, &s->load);
+		s->load_ms = awake_ms();
+	}
+	pong = (struct frame_pong){ .number = ping.number, .load = s->load };
 	protocol_put_pong(outbox_control(&s->out), &pong);
 }
 
