@@ -15,6 +15,7 @@ static const char *const level_names[] = { "debug", "info", "warn", "error" };
 static struct {
 	int fd;
 	bool open;
+	bool gathers;
 	bool json;
 	enum log_level least;
 	struct buf pending;
@@ -99,7 +100,12 @@ void log_close(void)
 	buf_fini(&sink.pending);
 	if (sink.fd != STDERR_FILENO)
 		close(sink.fd);
-	sink.open = false;
+	sink.open = sink.gathers = false;
+}
+
+void log_gather(void)
+{
+	sink.gathers = true;
 }
 
 bool log_enabled(enum log_level level)
@@ -126,6 +132,6 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 				   fields[i].number);
 	}
 	buf_append_text(out, sink.json ? "}\n" : "\n");
-	if (level >= LOG_WARN || sink.fd == STDERR_FILENO || out->bytes >= LOG_BUFFER_BYTES)
+	if (level >= LOG_WARN || (sink.fd == STDERR_FILENO && !sink.gathers) || out->bytes >= LOG_BUFFER_BYTES)
 		log_flush();
 }

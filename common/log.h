@@ -33,6 +33,9 @@ int log_open(const char *path, enum log_level least, bool json);
 void log_flush(void);
 void log_close(void);
 
+/* Lines for standard error wait for log_flush as those for a file do; else each is written at once. Warnings never wait. */
+void log_gather(void);
+
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *fields, int count);
 

@@ -672,6 +672,7 @@ static void start_parts(struct daemon *daemon)
 	outbox_look(daemon->outbox);
 	lateness_look(daemon->lateness);
 	uv_prepare_start(&daemon->pause, on_pause);
+	log_gather();
 	uv_timer_start(&daemon->tick, on_tick, 0, TICK_MS);
 	daemon->watchdog_job.write = write_nothing;
 	daemon->watchdog_job.done = on_watchdog_back;
