@@ -66,6 +66,17 @@ static int on_read(void *context, enum web_read what, const struct web_query *qu
 	}
 }
 
+/* During a run the audit trail grows a thousand times a second, and what it grew from is the same. */
+static int on_text(void *context, enum web_read what, const struct web_query *query, char **out, struct err *err)
+{
+	struct control *control = context;
+
+	if (what != WEB_EVENTS || query->run != NULL || query->after >= 0 || query->before > 0 ||
+	    query->limit > VIEW_EVENTS_KEPT)
+		return 0;
+	return view_events_text(control->reader, query->limit, control->events, out, err) < 0 ? err->code : 1;
+}
+
 /* --- reads by a thread ------------------------------------------------------------------------------------ */
 
 /* Lists of the usual length take less than the way to a thread and back. */
@@ -240,6 +251,7 @@ struct control *control_new(struct store *reader, struct store *aside_reader, co
 	control->aside_reader = aside_reader;
 	control->aside.timezone_changed = true;
 	control->aside.dags = view_dags_kept_new();
+	control->events = view_events_kept_new();
 	control->settings = settings;
 	control->registry = registry;
 	control->zones = zones_new(settings->timezone);
@@ -247,6 +259,7 @@ struct control *control_new(struct store *reader, struct store *aside_reader, co
 	control->last_event = control->last_move = control_number(reader, STMT_web_last_event, 0);
 	control->source = (struct web_source){
 		.read = on_read,
+		.text = on_text,
 		.change = on_change,
 		.log = on_log,
 		.token = on_token,
@@ -268,6 +281,7 @@ void control_free(struct control *control)
 	zones_free(control->zones);
 	zones_free(control->aside.look.zones);
 	view_dags_kept_free(control->aside.dags);
+	view_events_kept_free(control->events);
 	free(control);
 }
 

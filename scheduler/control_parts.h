@@ -48,6 +48,7 @@ struct control {
 	struct store *reader;
 	struct store *aside_reader;
 	struct control_aside aside;
+	struct view_events_kept *events; /* the latest, as they were told last */
 	const struct settings *settings;
 	const struct registry *registry;
 	struct zones *zones; /* each is read once, and not for each DAG of a list */

@@ -121,6 +121,7 @@ libscheduler_a_SOURCES += \
 	scheduler/tail.c scheduler/tail.h \
 	scheduler/terminal.c scheduler/terminal.h \
 	scheduler/view.c scheduler/view.h \
+	scheduler/view_events.c \
 	scheduler/view_find.c \
 	scheduler/view_rows.c scheduler/view_rows.h \
 	scheduler/view_why.c \

@@ -116,6 +116,16 @@ struct view_events {
  */
 int view_events(struct store *store, const struct view_events *events, json_t **out, struct err *err);
 
+/*
+ * The latest events of all as text, of which what was told the last time is kept; `limit` is VIEW_EVENTS_KEPT at most.
+ * A task that gc has removed since still has its name there.
+ */
+enum { VIEW_EVENTS_KEPT = 200 };
+struct view_events_kept;
+struct view_events_kept *view_events_kept_new(void);
+void view_events_kept_free(struct view_events_kept *kept); /* NULL is harmless */
+int view_events_text(struct store *store, int limit, struct view_events_kept *kept, char **out, struct err *err);
+
 /* {"run":..., "task":... or null, "state":..., "reason":..., "why":"one sentence"}; step -1: of the run. */
 int view_why(struct store *store, uint64_t run, int step, json_t **out, struct err *err);
 

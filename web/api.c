@@ -145,11 +145,21 @@ static void make_answer(struct exchange *exchange)
 {
 	const struct web_source *source = web_of(exchange)->source;
 	struct web_query *query = &exchange->request.query;
+	enum web_read what = (enum web_read)exchange->request.route->what;
 	json_t *answer;
+	char *text;
 	struct err err;
+	int rc;
 
 	query->now_wall_ms = clock_wall_ms();
-	if (source->read(source->context, (enum web_read)exchange->request.route->what, query, &answer, &err) < 0)
+	rc = source->text == NULL ? 0 : source->text(source->context, what, query, &text, &err);
+	if (rc == 1) {
+		answer_text(exchange, 200, text, strlen(text), "application/json");
+		return;
+	}
+	if (rc == 0)
+		rc = source->read(source->context, what, query, &answer, &err);
+	if (rc < 0)
 		answer_error(exchange, &err);
 	else
 		answer_json(exchange, 200, answer);

@@ -131,6 +131,8 @@ struct web_aside {
 
 struct web_source {
 	int (*read)(void *context, enum web_read what, const struct web_query *query, json_t **out, struct err *err);
+	/* Optional, as in struct web_aside. */
+	int (*text)(void *context, enum web_read what, const struct web_query *query, char **out, struct err *err);
 	void (*change)(void *context, enum web_verb verb, const json_t *arguments, const struct web_caller *caller,
 		       web_done *done, void *done_context);
 	/* Where the log of query->run, task and attempt lies. */

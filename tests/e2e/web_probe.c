@@ -321,8 +321,8 @@ int main(int argc, char **argv)
 {
 	static struct probe probe;
 	struct web_settings settings = { 0 };
-	const struct web_source source = { on_read,    on_change,  on_log, on_token,
-					   on_metrics, on_version, &aside, &probe };
+	const struct web_source source = { on_read,    NULL,	   on_change, on_log, on_token,
+					   on_metrics, on_version, &aside,    &probe };
 	autofree char *path = NULL;
 	struct err err;
 

@@ -184,6 +184,52 @@ static void what_is_kept_of_a_list_is_what_it_would_tell_now(void **state)
 	zones_free(elsewhere);
 }
 
+static void add_events(int count)
+{
+	for (int i = 0; i < count; i++)
+		sql("INSERT INTO event (at_ms, kind, actor, origin, run, step, attempt, detail)"
+		    " VALUES (abs(random() % 1000000), 'task.ended', 'stoker', '', abs(random() % 3), -1, 0, '\"é\"')");
+}
+
+static void expect_events(struct view_events_kept *kept, int limit)
+{
+	const struct view_events latest = { .after = -1, .limit = limit };
+	autofree char *text = NULL, *expected = NULL;
+
+	json_decref(answer);
+	answer = NULL;
+	assert_int_equal(view_events(store, &latest, &answer, &err), 0);
+	expected = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	assert_int_equal(view_events_text(store, limit, kept, &text, &err), 0);
+	assert_string_equal(text, expected);
+}
+
+static void what_is_kept_of_the_latest_events_is_what_they_would_be_now(void **state)
+{
+	static const int counts[] = { 0, 1, 5, 43, 1, 149, 1, 1, 1, 30, 200, 201, 202, 500, 0, 1 };
+	static const int limits[] = { 1, 50, 199, VIEW_EVENTS_KEPT };
+	struct view_events_kept *kept = view_events_kept_new();
+
+	(void)state;
+	sql("DELETE FROM event");
+	new_run();
+	for (size_t i = 0; i < COUNT_OF(counts); i++) {
+		add_events(counts[i]);
+		expect_events(kept, limits[i % COUNT_OF(limits)]);
+		expect_events(kept, limits[(i + 1) % COUNT_OF(limits)]);
+	}
+	sql("DELETE FROM event WHERE id < (SELECT max(id) FROM event) - 70"); /* as gc does */
+	expect_events(kept, 50);
+	expect_events(kept, 200);
+	add_events(60);
+	expect_events(kept, 200);
+	sql("DELETE FROM event");
+	expect_events(kept, 50);
+	add_events(2);
+	expect_events(kept, 50);
+	view_events_kept_free(kept);
+}
+
 static void a_dag_is_due_by_the_clock_of_the_scheduler(void **state)
 {
 	autodag struct dag *dag = fixture_dag(yaml);
@@ -389,6 +435,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(dags_of_files_and_of_runs_are_one_list_by_name),
 		TEST(what_is_kept_of_a_list_is_what_it_would_tell_now),
+		TEST(what_is_kept_of_the_latest_events_is_what_they_would_be_now),
 		TEST(a_dag_is_due_by_the_clock_of_the_scheduler),
 		TEST(the_last_success_is_found_however_many_failed_since),
 		TEST(of_two_files_by_one_name_the_good_one_counts_with_what_is_wrong_with_the_other),
