@@ -94,17 +94,19 @@ static bool in_file(const struct outbox *outbox)
 }
 
 /* Where the kernel can't hand its pages on (to a pipe, before Linux 5.12), and beyond the end of the file. */
-static ssize_t copy_from_file(const struct outbox *outbox, int fd)
+static ssize_t copy_from_file(struct outbox *outbox, int fd)
 {
 	uint8_t bytes[COPY_BYTES];
 	size_t n = outbox->file.left < sizeof bytes ? outbox->file.left : sizeof bytes;
-	ssize_t got = pread(outbox->file.fd, bytes, n, outbox->file.at);
+	ssize_t got = pread(outbox->file.fd, bytes, n, outbox->file.at), sent;
 
-	if (got <= 0) {
-		memset(bytes, 0, n);
-		got = (ssize_t)n;
-	}
-	return write(fd, bytes, (size_t)got);
+	if (got > 0)
+		return write(fd, bytes, (size_t)got);
+	memset(bytes, 0, n);
+	sent = write(fd, bytes, n);
+	if (sent > 0)
+		outbox->made_up += (uint64_t)sent;
+	return sent;
 }
 
 static ssize_t write_file(struct outbox *outbox, int fd)

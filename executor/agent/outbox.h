@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/buf.h"
@@ -35,6 +36,7 @@ struct outbox {
 		off_t at;
 		size_t left;
 	} file; /* ends the last frame of the bulk lane */
+	uint64_t made_up; /* bytes of files that could not be read: zeros went out; for the user to take and tell */
 };
 
 void outbox_fini(struct outbox *outbox);

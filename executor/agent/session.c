@@ -762,6 +762,16 @@ static bool fill_output(struct session *s)
 	return more;
 }
 
+/* A damaged disk, or somebody who cuts files off: of an artifact, its digest tells, too. */
+static void tell_made_up(struct session *s)
+{
+	if (s->out.made_up == 0)
+		return;
+	follow_note(&s->set, NULL, true, "%" PRIu64 " bytes of a log or of a file could not be read; zeros stand for them",
+		    s->out.made_up);
+	s->out.made_up = 0;
+}
+
 static void write_output(struct session *s)
 {
 	bool more;
@@ -772,6 +782,7 @@ static void write_output(struct session *s)
 			s->done = true;
 			return;
 		}
+		tell_made_up(s);
 	} while (outbox_empty(&s->out) &&
 		 (more || !list_empty(&s->set.journals) || !list_empty(&s->set.logs)));
 	ask_epoll(s, STDOUT_FILENO, SOURCE_OUTPUT, &s->output_events, outbox_empty(&s->out) ? 0 : EPOLLOUT);

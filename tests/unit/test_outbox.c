@@ -145,6 +145,7 @@ static void a_frame_ends_with_a_piece_of_a_file(void **state)
 		put_from_file(&outbox, file, 250000, 100000); /* more than it has */
 		drain(&outbox, ends, &got);
 		expect_piece(&got, 250000, 100000, FILE_BYTES);
+		assert_int_equal(outbox.made_up, 100000 - (FILE_BYTES - 250000));
 		assert_int_equal(got.bytes, 0);
 		put_from_file(&outbox, file, 0, 200000);
 		outbox_fini(&outbox); /* with a piece on its way */
