@@ -161,6 +161,7 @@ static void on_wanted(void *context, struct link *link)
 static void on_up(void *context, struct link *link, const struct frame_welcome *welcome)
 {
 	struct engine *engine = context;
+	struct engine_worker *worker = find_worker(engine, link_name(link));
 	struct event event = {
 		.kind = EVENT_WORKER_UP,
 		.worker = link_name(link),
@@ -179,10 +180,10 @@ static void on_up(void *context, struct link *link, const struct frame_welcome *
 
 	courier_on_up(engine->courier, link);
 	copies_on_up(engine->copies, link);
-	find_worker(engine, link_name(link))->failures = 0;
-	find_worker(engine, link_name(link))->load_wall_ms = 0;
-	if (find_worker(engine, link_name(link))->told) {
-		find_worker(engine, link_name(link))->told = false;
+	worker->failures = 0;
+	worker->load_wall_ms = 0;
+	if (worker->told) {
+		worker->told = false;
 		note(engine, "worker %s is connected", link_name(link));
 	}
 	log_info("worker.connected", TEXT("worker", link_name(link)), TEXT("host", welcome->host),

@@ -60,11 +60,6 @@ json_t *view_run_object(const struct store *store, sqlite3_stmt *stmt)
 	return run;
 }
 
-static int clamp_limit(int limit)
-{
-	return limit < 1 ? 1 : limit > VIEW_LIMIT_MAX ? VIEW_LIMIT_MAX : limit;
-}
-
 /* The statement for a page, bound. Of one DAG, pages are counted by number, else by id. */
 static sqlite3_stmt *page_statement(struct store *store, const struct view_page *page, int limit)
 {
@@ -87,7 +82,7 @@ static sqlite3_stmt *page_statement(struct store *store, const struct view_page 
 static int read_page(struct store *store, const struct view_page *page, json_t *list, int64_t *next_out,
 		     struct err *err)
 {
-	int limit = clamp_limit(page->limit), count = 0, rc;
+	int limit = view_clamp_limit(page->limit), count = 0, rc;
 	sqlite3_stmt *stmt = page_statement(store, page, limit + 1);
 	int64_t last = 0;
 
@@ -546,7 +541,7 @@ int view_checkpoints(struct store *store, uint64_t run, uint32_t step, int limit
 		return rc;
 	sqlite3_bind_int64(stmt, 1, (int64_t)run);
 	sqlite3_bind_int64(stmt, 2, step);
-	sqlite3_bind_int(stmt, 3, clamp_limit(limit));
+	sqlite3_bind_int(stmt, 3, view_clamp_limit(limit));
 	while ((rc = view_next(store, stmt, err)) == 1)
 		json_array_append_new(list, checkpoint_object(store, stmt, answer));
 	if (rc == 0)

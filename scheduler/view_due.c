@@ -371,8 +371,7 @@ int view_occurrences(struct store *store, struct zones *zones, const struct view
 		return rc;
 	if (bounded.to_wall_ms == 0)
 		bounded.to_wall_ms = INT64_MAX;
-	if (bounded.limit < 1 || bounded.limit > VIEW_LIMIT_MAX)
-		bounded.limit = bounded.limit < 1 ? 1 : VIEW_LIMIT_MAX;
+	bounded.limit = view_clamp_limit(bounded.limit);
 	rc = read_occurrences(store, zones, &bounded, now_wall_ms, answer, err);
 	view_end(store);
 	if (rc == 0)

@@ -13,11 +13,6 @@
 /* Of the newest, and one more that says whether there are older ones. */
 enum { KEPT_MAX = VIEW_EVENTS_KEPT + 1 };
 
-static int clamp_limit(int limit)
-{
-	return limit < 1 ? 1 : limit > VIEW_LIMIT_MAX ? VIEW_LIMIT_MAX : limit;
-}
-
 static json_t *event_object(sqlite3_stmt *stmt)
 {
 	json_t *event = json_object();
@@ -57,7 +52,7 @@ int view_events(struct store *store, const struct view_events *events, json_t **
 	sqlite3_stmt *stmt = store_statement(store, which);
 	autojson json_t *answer = json_object();
 	json_t *list = json_array();
-	int limit = clamp_limit(events->limit), rc;
+	int limit = view_clamp_limit(events->limit), rc;
 
 	json_object_set_new(answer, "events", list);
 	if (!latest)
@@ -181,6 +176,6 @@ int view_events_text(struct store *store, int limit, struct view_events_kept *ke
 		rc = add_news(store, kept, err);
 	view_end(store);
 	if (rc == 0)
-		*out = join(kept, (size_t)clamp_limit(limit));
+		*out = join(kept, (size_t)view_clamp_limit(limit));
 	return rc;
 }

@@ -6,6 +6,12 @@
 #include "common/clock.h"
 #include "common/scope.h"
 #include "common/utf8.h"
+#include "scheduler/view.h"
+
+int view_clamp_limit(int limit)
+{
+	return limit < 1 ? 1 : limit > VIEW_LIMIT_MAX ? VIEW_LIMIT_MAX : limit;
+}
 
 int view_next(struct store *store, sqlite3_stmt *stmt, struct err *err)
 {

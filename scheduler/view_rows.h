@@ -12,6 +12,8 @@
 #include "common/err.h"
 #include "scheduler/store.h"
 
+int view_clamp_limit(int limit); /* of a list: 1 to VIEW_LIMIT_MAX */
+
 /* 1: a row, 0: no more, negative: an error. */
 int view_next(struct store *store, sqlite3_stmt *stmt, struct err *err);
 
