@@ -195,6 +195,17 @@ count_results() {
 	stage_failed=$2
 }
 
+# keep_failures FOLDER: what its failed tests said, to be told once more at the end, where it is looked for.
+keep_failures() {
+	grep -lE '^:test-result: *(FAIL|XPASS|ERROR)' -r --include='*.trs' "$1" | while read -r trs; do
+		log=${trs%.trs}.log
+		say "failed in $log"
+		# What follows a failed story, up to the next one; what ended without a failed one: how it ended.
+		awk '/^(not )?ok /{ shown = /^not / } shown' "$log" | head -n 60
+		grep -q '^not ok ' "$log" || tail -n 30 "$log"
+	done >>"$failures"
+}
+
 # check FOLDER: builds, tests and counts. What fails without a failed test to show for it counts as one.
 check() {
 	folder=$1
@@ -202,6 +213,7 @@ check() {
 	status=0
 	make -s -C "$folder" -j"$jobs" all && VERBOSE=1 make -s -C "$folder" -j"$jobs" check || status=$?
 	count_results "$folder"
+	[ "$stage_failed" = 0 ] || keep_failures "$folder"
 	if [ "$stage_failed" = 0 ] && { [ "$status" != 0 ] || [ "$stage_ran" = 0 ]; }; then
 		echo "$folder: the build or 'make check' itself failed (status $status, $stage_ran results)"
 		failed=$((failed + 1))
@@ -221,6 +233,7 @@ install_browser() {
 }
 
 run_tests() {
+	failures=$(mktemp)
 	# shellcheck disable=SC2086
 	install_packages $BUILD $DEMO $TEST $CROSS
 	if [ -x /usr/bin/python3 ]; then
@@ -247,9 +260,12 @@ run_tests() {
 		passed=$((passed + 1))
 	else
 		echo "make distcheck failed"
+		keep_failures build/stoker-*
 		failed=$((failed + 1))
 	fi
 
+	cat "$failures"
+	rm -f "$failures"
 	verdict=0
 	if [ "$failed" != 0 ] || [ "$passed" = 0 ]; then
 		verdict=1
