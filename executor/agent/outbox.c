@@ -1,13 +1,20 @@
 #include "executor/agent/outbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
+#include "executor/agent/awake.h"
 #include "executor/protocol.h"
 
 enum { COPY_BYTES = 16 * 1024 };
+enum {
+	REST_MS = 1,
+	PIPE_BYTES_MAX = 1024 * 1024, /* as much as anybody may have */
+};
 
 void outbox_fini(struct outbox *outbox)
 {
@@ -141,13 +148,45 @@ static ssize_t write_lane(struct outbox *outbox, int fd)
 	return n;
 }
 
-int outbox_write(struct outbox *outbox, int fd)
+/* When all of the pipe was read in that time, its reader had to wait: a longer one is called for. */
+static void end_rest(struct outbox *outbox, int fd)
 {
+	int left, bytes;
+
+	outbox->rest.until_ms = 0;
+	if (ioctl(fd, FIONREAD, &left) == 0 && left > 0)
+		return;
+	bytes = fcntl(fd, F_GETPIPE_SZ);
+	if (bytes < PIPE_BYTES_MAX)
+		outbox->rest.of_no_use = bytes < 0 || fcntl(fd, F_SETPIPE_SZ, 2 * bytes) < 0;
+}
+
+int64_t outbox_rests_until_ms(const struct outbox *outbox)
+{
+	return outbox->rest.until_ms == 0 ? AWAKE_NEVER : outbox->rest.until_ms;
+}
+
+int outbox_write(struct outbox *outbox, int fd, int64_t now_ms)
+{
+	bool moved = false;
+
+	if (outbox->rest.until_ms != 0) {
+		if (now_ms < outbox->rest.until_ms)
+			return 0;
+		end_rest(outbox, fd);
+	}
 	while (outbox->current != NULL || choose(outbox)) {
 		ssize_t n = in_file(outbox) ? write_file(outbox, fd) : write_lane(outbox, fd);
 
+		if (n < 0 && errno == EAGAIN) {
+			/* Where nothing moved, the link may be down: who rests again and again then is never at rest. */
+			if (moved && in_file(outbox) && !outbox->rest.of_no_use)
+				outbox->rest.until_ms = now_ms + REST_MS;
+			return 0;
+		}
 		if (n < 0 && errno != EINTR)
-			return errno == EAGAIN ? 0 : -1;
+			return -1;
+		moved = moved || n > 0;
 	}
 	return 0;
 }

@@ -6,7 +6,10 @@
  * them with.
  *
  * Long pieces of files go out without being read: the kernel hands its cached pages on. On a machine that
- * encrypts what it sends, two copies less are felt.
+ * encrypts what it sends, two copies less are felt. And who encrypts reads 32 KiB at a time: to be woken for each
+ * of them would cost both as much as the work itself. So a pipe that a file has filled is left alone for a
+ * millisecond, and made as long as it must be to hold more than is read in that time. On a slow link it stays short:
+ * what lies in it is ahead of all that comes later.
  */
 #ifndef EXECUTOR_AGENT_OUTBOX_H
 #define EXECUTOR_AGENT_OUTBOX_H
@@ -36,6 +39,10 @@ struct outbox {
 		off_t at;
 		size_t left;
 	} file; /* ends the last frame of the bulk lane */
+	struct {
+		int64_t until_ms; /* of awake.h; 0: it is not at rest */
+		bool of_no_use;	  /* no pipe, or one that cannot be made any longer */
+	} rest;
 	uint64_t made_up; /* bytes of files that could not be read: zeros went out; for the user to take and tell */
 };
 
@@ -56,10 +63,13 @@ bool outbox_control_has_room(const struct outbox *outbox);
 bool outbox_bulk_has_room(const struct outbox *outbox);
 bool outbox_empty(const struct outbox *outbox);
 
+/* AWAKE_NEVER: all was written, or the descriptor will say when it takes more. */
+int64_t outbox_rests_until_ms(const struct outbox *outbox);
+
 /*
- * Writes until nothing is left or the descriptor would block: 0, or -1 with errno when the other side is
- * gone.
+ * Writes until nothing is left or the descriptor would block, and nothing while it is at rest: 0, or -1 with
+ * errno when the other side is gone.
  */
-int outbox_write(struct outbox *outbox, int fd);
+int outbox_write(struct outbox *outbox, int fd, int64_t now_ms);
 
 #endif

@@ -778,14 +778,15 @@ static void write_output(struct session *s)
 
 	do {
 		more = fill_output(s);
-		if (outbox_write(&s->out, STDOUT_FILENO) < 0) {
+		if (outbox_write(&s->out, STDOUT_FILENO, awake_ms()) < 0) {
 			s->done = true;
 			return;
 		}
 		tell_made_up(s);
 	} while (outbox_empty(&s->out) &&
 		 (more || !list_empty(&s->set.journals) || !list_empty(&s->set.logs)));
-	ask_epoll(s, STDOUT_FILENO, SOURCE_OUTPUT, &s->output_events, outbox_empty(&s->out) ? 0 : EPOLLOUT);
+	ask_epoll(s, STDOUT_FILENO, SOURCE_OUTPUT, &s->output_events,
+		  outbox_empty(&s->out) || outbox_rests_until_ms(&s->out) != AWAKE_NEVER ? 0 : EPOLLOUT);
 	/* One who asks but does not read the answers is not listened to until he does. */
 	ask_epoll(s, STDIN_FILENO, SOURCE_INPUT, &s->input_events,
 		  outbox_control_has_room(&s->out) ? EPOLLIN : 0);
@@ -817,8 +818,9 @@ static void loop(struct session *s)
 	int64_t poll_ms = AWAKE_NEVER, provision_ms = AWAKE_NEVER;
 
 	while (!s->done) {
-		int64_t due = awake_sooner(awake_sooner(poll_ms, provision_ms),
-					   awake_sooner(s->lease_ask_ms, s->check_late_ms));
+		int64_t due = awake_sooner(awake_sooner(awake_sooner(poll_ms, provision_ms),
+							awake_sooner(s->lease_ask_ms, s->check_late_ms)),
+					   outbox_rests_until_ms(&s->out));
 		int64_t now = awake_ms();
 		bool input = false;
 		int n = epoll_wait(s->epoll, events, EVENTS,
@@ -891,7 +893,7 @@ static void say_farewell(struct session *s)
 {
 	int64_t until = awake_ms() + FAREWELL_MS;
 
-	while (outbox_write(&s->out, STDOUT_FILENO) == 0 && !outbox_empty(&s->out) && awake_ms() < until)
+	while (outbox_write(&s->out, STDOUT_FILENO, awake_ms()) == 0 && !outbox_empty(&s->out) && awake_ms() < until)
 		usleep(1000);
 }
 

@@ -8,13 +8,23 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "executor/agent/awake.h"
 #include "executor/agent/outbox.h"
 #include "executor/protocol.h"
+
+/* Of the time that passes here, nothing else is asked. */
+static int64_t later_ms(void)
+{
+	static int64_t now_ms = 1;
+
+	return now_ms += 2;
+}
 
 static void put_piece(struct outbox *outbox, uint64_t offset, size_t n)
 {
@@ -41,12 +51,12 @@ static void control_overtakes_at_the_border_of_a_frame(void **state)
 	fcntl(ends[0], F_SETPIPE_SZ, 4096);
 	put_piece(&outbox, 0, 20000);
 	put_piece(&outbox, 20000, 20000);
-	assert_int_equal(outbox_write(&outbox, ends[1]), 0); /* stuck within the first */
+	assert_int_equal(outbox_write(&outbox, ends[1], later_ms()), 0); /* stuck within the first */
 	protocol_put_ping(outbox_control(&outbox), FRAME_PONG, &(struct frame_ping){ .number = 9 });
 	while (!outbox_empty(&outbox) || count == 0) {
 		while ((n = read(ends[0], piece, sizeof piece)) > 0)
 			buf_append(&got, piece, (size_t)n);
-		assert_int_equal(outbox_write(&outbox, ends[1]), 0);
+		assert_int_equal(outbox_write(&outbox, ends[1], later_ms()), 0);
 		count++;
 	}
 	while ((n = read(ends[0], piece, sizeof piece)) > 0)
@@ -59,7 +69,7 @@ static void control_overtakes_at_the_border_of_a_frame(void **state)
 	assert_true(seen[0] == FRAME_DATA && seen[1] == FRAME_PONG && seen[2] == FRAME_DATA);
 	close(ends[0]);
 	protocol_put_ping(outbox_control(&outbox), FRAME_PONG, &(struct frame_ping){ .number = 9 });
-	assert_int_equal(outbox_write(&outbox, ends[1]), -1);
+	assert_int_equal(outbox_write(&outbox, ends[1], later_ms()), -1);
 	close(ends[1]);
 	buf_fini(&got);
 	outbox_fini(&outbox);
@@ -92,7 +102,7 @@ static void drain(struct outbox *outbox, const int ends[2], struct buf *got)
 
 	for (int rounds = 0; !outbox_empty(outbox); rounds++) {
 		assert_true(rounds < 10000);
-		assert_int_equal(outbox_write(outbox, ends[1]), 0);
+		assert_int_equal(outbox_write(outbox, ends[1], later_ms()), 0);
 		while ((n = read(ends[0], piece, sizeof piece)) > 0)
 			buf_append(got, piece, (size_t)n);
 	}
@@ -131,7 +141,7 @@ static void a_frame_ends_with_a_piece_of_a_file(void **state)
 		put_piece(&outbox, 7, 10);
 		put_from_file(&outbox, file, 1000, 200000);
 		assert_false(outbox_bulk_has_room(&outbox));
-		assert_int_equal(outbox_write(&outbox, ends[1]), 0); /* stuck within it */
+		assert_int_equal(outbox_write(&outbox, ends[1], later_ms()), 0); /* stuck within it */
 		assert_false(outbox_bulk_has_room(&outbox));
 		protocol_put_ping(outbox_control(&outbox), FRAME_PONG, &(struct frame_ping){ .number = 9 });
 		drain(&outbox, ends, &got);
@@ -169,7 +179,7 @@ static void it_is_copied_where_the_kernel_cannot_send_it(void **state)
 	(void)state;
 	assert_int_equal(sendfile(out, file, &at, 1), -1);
 	put_from_file(&outbox, file, 20000, 90000);
-	assert_int_equal(outbox_write(&outbox, out), 0);
+	assert_int_equal(outbox_write(&outbox, out, later_ms()), 0);
 	assert_true(outbox_empty(&outbox));
 	buf_reserve(&got, 200000);
 	got.bytes = (size_t)pread(out, got.data, 200000, 0);
@@ -181,6 +191,61 @@ static void it_is_copied_where_the_kernel_cannot_send_it(void **state)
 	close(made);
 	close(out);
 	close(file);
+}
+
+static void read_away(int fd, size_t n)
+{
+	uint8_t piece[4096];
+
+	while (n > 0) {
+		ssize_t got = read(fd, piece, n < sizeof piece ? n : sizeof piece);
+
+		assert_true(got > 0);
+		n -= (size_t)got;
+	}
+}
+
+static void a_pipe_filled_by_a_file_is_left_alone_and_as_long_as_its_reader_is_fast(void **state)
+{
+	enum { FILE_BYTES = 4 * 1024 * 1024, SHORT_BYTES = 64 * 1024 };
+	int file = make_file(FILE_BYTES), ends[2], left;
+	struct outbox outbox = { 0 };
+	int64_t now_ms = 1000;
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+	assert_int_equal(fcntl(ends[1], F_GETPIPE_SZ), SHORT_BYTES);
+	put_from_file(&outbox, file, 0, FILE_BYTES);
+	assert_true(outbox_rests_until_ms(&outbox) == AWAKE_NEVER);
+	assert_int_equal(outbox_write(&outbox, ends[1], now_ms), 0);
+	assert_true(outbox_rests_until_ms(&outbox) == now_ms + 1);
+
+	/* Half of it is read in time: it is long enough. */
+	read_away(ends[0], SHORT_BYTES / 2);
+	ioctl(ends[1], FIONREAD, &left);
+	assert_int_equal(outbox_write(&outbox, ends[1], now_ms), 0); /* still at rest */
+	assert_true(ioctl(ends[1], FIONREAD, &left) == 0 && left <= SHORT_BYTES / 2);
+	assert_int_equal(outbox_write(&outbox, ends[1], ++now_ms), 0);
+	assert_true(ioctl(ends[1], FIONREAD, &left) == 0 && left > SHORT_BYTES / 2);
+	assert_int_equal(fcntl(ends[1], F_GETPIPE_SZ), SHORT_BYTES);
+	assert_true(outbox_rests_until_ms(&outbox) == now_ms + 1);
+
+	/* Nothing is read: whose link is down is not asked time and again. */
+	assert_int_equal(outbox_write(&outbox, ends[1], ++now_ms), 0);
+	assert_true(outbox_rests_until_ms(&outbox) == AWAKE_NEVER);
+
+	/* All of it is read in time, each time: it is made longer. */
+	for (int rounds = 0; !outbox_empty(&outbox); rounds++) {
+		assert_true(rounds < 100);
+		ioctl(ends[1], FIONREAD, &left);
+		read_away(ends[0], (size_t)left);
+		assert_int_equal(outbox_write(&outbox, ends[1], ++now_ms), 0);
+	}
+	assert_true(fcntl(ends[1], F_GETPIPE_SZ) >= 4 * SHORT_BYTES);
+	close(ends[0]);
+	close(ends[1]);
+	close(file);
+	outbox_fini(&outbox);
 }
 
 static void both_lanes_know_when_they_are_full(void **state)
@@ -209,6 +274,7 @@ int main(void)
 		cmocka_unit_test(control_overtakes_at_the_border_of_a_frame),
 		cmocka_unit_test(a_frame_ends_with_a_piece_of_a_file),
 		cmocka_unit_test(it_is_copied_where_the_kernel_cannot_send_it),
+		cmocka_unit_test(a_pipe_filled_by_a_file_is_left_alone_and_as_long_as_its_reader_is_fast),
 		cmocka_unit_test(both_lanes_know_when_they_are_full),
 	};
 
