@@ -12,7 +12,7 @@
 set -eu
 
 BUILD="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libyaml-dev libsqlite3-dev libjansson-dev
-	libssh2-1-dev libssl-dev libcurl4-openssl-dev libmicrohttpd-dev zlib1g-dev musl-tools"
+	libssh2-1-dev libssl-dev libcurl4-openssl-dev libmicrohttpd-dev libdeflate-dev musl-tools"
 # The demo's: numpy, the data set, and a fast linear algebra for numpy.
 DEMO="python3 python3-numpy python3-sklearn libopenblas0-pthread"
 # llvm has the symbolizer that turns the addresses in a sanitizer's report into lines. The tests make hosts of their

@@ -98,7 +98,7 @@ bin_PROGRAMS += stoker
 stoker_SOURCES = scheduler/main.c
 stoker_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 stoker_LDADD = libscheduler.a libweb.a libexecutor.a libdag.a libcommon.a $(SQLITE_LIBS) $(YAML_LIBS) $(UV_LIBS) \
-	$(JANSSON_LIBS) $(SSH_LIBS) $(ZLIB_LIBS)
+	$(JANSSON_LIBS) $(SSH_LIBS) $(DEFLATE_LIBS)
 libscheduler_a_SOURCES += \
 	scheduler/command.c scheduler/command.h \
 	scheduler/command_checkpoints.c \

@@ -1,17 +1,17 @@
 #include "web/answer.h"
 
 #include <assert.h>
+#include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "common/digest.h"
 #include "common/mem.h"
 #include "common/scope.h"
 #include "common/utf8.h"
 
-enum { COMPRESSED_BYTES_MIN = 1400 /* what one packet carries */, TAG_DIGITS = 20, TAG_BYTES = TAG_DIGITS + 5, GZIP = 16,
+enum { COMPRESSED_BYTES_MIN = 1400 /* what one packet carries */, TAG_DIGITS = 20, TAG_BYTES = TAG_DIGITS + 5,
        BLOCK_BYTES = 32 * 1024 };
 
 static const struct {
@@ -135,34 +135,29 @@ void answer_bytes(struct exchange *exchange, unsigned status, const char *type, 
 
 /* --- text ------------------------------------------------------------------------------------------------- */
 
-/* zlib fails only without memory, or when it is called wrongly. */
-static void start_compressor(z_stream *stream, int level)
+/* It fails only where there is no room. */
+static void *compress_bytes(struct libdeflate_compressor *compressor, const void *bytes, size_t n,
+			    size_t *compressed_bytes_out)
 {
-	int rc = deflateInit2(stream, level, Z_DEFLATED, MAX_WBITS + GZIP, 8, Z_DEFAULT_STRATEGY);
-
-	assert(rc == Z_OK);
-}
-
-static void *compress_bytes(z_stream *stream, const void *bytes, size_t n, size_t *compressed_bytes_out)
-{
-	uLong room = deflateBound(stream, (uLong)n);
+	size_t room = libdeflate_gzip_compress_bound(compressor, n);
 	uint8_t *out = mem_alloc(room);
-	int rc;
 
-	stream->next_in = (Bytef *)(uintptr_t)bytes;
-	stream->avail_in = (uInt)n;
-	stream->next_out = out;
-	stream->avail_out = (uInt)room;
-	rc = deflate(stream, Z_FINISH);
-	assert(rc == Z_STREAM_END);
-	*compressed_bytes_out = room - stream->avail_out;
+	*compressed_bytes_out = libdeflate_gzip_compress(compressor, bytes, n, out, room);
+	assert(*compressed_bytes_out > 0);
 	return out;
 }
 
-/* It needs 256 KiB, which are not to be asked for and cleared for each answer. */
+static struct libdeflate_compressor *make_compressor(int level)
+{
+	struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(level);
+
+	assert(compressor != NULL); /* it fails only without memory */
+	return compressor;
+}
+
+/* It needs some hundred KiB, which are not to be asked for for each answer. */
 struct answer_press {
-	z_stream stream;
-	bool ready;
+	struct libdeflate_compressor *compressor; /* NULL: not needed yet */
 };
 
 struct answer_press *answer_press_new(void)
@@ -172,31 +167,26 @@ struct answer_press *answer_press_new(void)
 
 void answer_press_free(struct answer_press *press)
 {
-	if (press != NULL && press->ready)
-		deflateEnd(&press->stream);
+	if (press != NULL)
+		libdeflate_free_compressor(press->compressor);
 	free(press);
 }
 
-/* Quickly. */
+/* Quickly: a third less than the fastest way leaves, in not much more time. */
 static void *compress_answer(struct answer_press *press, const void *bytes, size_t n, size_t *compressed_bytes_out)
 {
-	if (press->ready)
-		deflateReset(&press->stream);
-	else
-		start_compressor(&press->stream, 1);
-	press->ready = true;
-	return compress_bytes(&press->stream, bytes, n, compressed_bytes_out);
+	if (press->compressor == NULL)
+		press->compressor = make_compressor(4);
+	return compress_bytes(press->compressor, bytes, n, compressed_bytes_out);
 }
 
 /* Well, as it is done once. */
 static void *compress_asset(const void *bytes, size_t n, size_t *compressed_bytes_out)
 {
-	z_stream stream = { 0 };
-	void *out;
+	struct libdeflate_compressor *compressor = make_compressor(12);
+	void *out = compress_bytes(compressor, bytes, n, compressed_bytes_out);
 
-	start_compressor(&stream, 9);
-	out = compress_bytes(&stream, bytes, n, compressed_bytes_out);
-	deflateEnd(&stream);
+	libdeflate_free_compressor(compressor);
 	return out;
 }
 

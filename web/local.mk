@@ -1,6 +1,6 @@
 # The page, the API and the live streams: HTTP on the caller's loop. Knows nothing of runs (source.h).
 noinst_LIBRARIES += libweb.a
-libweb_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS) $(MHD_CFLAGS) $(ZLIB_CFLAGS)
+libweb_a_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS) $(MHD_CFLAGS) $(DEFLATE_CFLAGS)
 libweb_a_SOURCES = \
 	web/answer.c web/answer.h \
 	web/api.c web/api.h \
@@ -22,7 +22,7 @@ libweb_a_SOURCES = \
 	web/source.h \
 	web/stream.c web/stream.h \
 	web/web.c web/web.h
-WEB_LIBS = libweb.a libcommon.a $(UV_LIBS) $(JANSSON_LIBS) $(ZLIB_LIBS)
+WEB_LIBS = libweb.a libcommon.a $(UV_LIBS) $(JANSSON_LIBS) $(DEFLATE_LIBS)
 
 # Files that become part of the program; web/assets.c has the table of them.
 ASSETS = \
