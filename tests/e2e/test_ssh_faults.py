@@ -231,7 +231,8 @@ def blocked(_lab, host):
 def procless(_lab, host):
     host.enter("mount", "-t", "tmpfs", "tmpfs", "/proc")
     yield
-    host.enter("umount", "-l", "/proc")  # who tries to be let in at this moment may be looking into it
+    # Who tries to be let in at this moment may be looking into it.
+    wait_for(lambda: "busy" not in host.enter("umount", "/proc", code=None), "/proc is let go of")
 
 
 def pretends(name, script):
