@@ -447,9 +447,9 @@ class NamespaceHost(Host):
         self.enter("mount", "-t", "tmpfs", "-o", f"mode=0755,uid={self.user_id},gid={self.user_id},{options}", "tmpfs",
                    self.remote_home)
 
-    def unmount_home(self):
-        """Once nothing there has a file open in it."""
-        wait_for(lambda: "busy" not in self.enter("umount", self.remote_home, code=None), "the home is let go of")
+    def unmount(self, path):
+        """Once nothing there has a file open in it, or is looking for one."""
+        wait_for(lambda: "busy" not in self.enter("umount", path, code=None), f"{path} is let go of")
 
     # The link.
 

@@ -207,7 +207,7 @@ def homes(box: Sandbox):
                                  ("size=16k", 1, "No space left")):
         host.mount_home(options)
         has(lab.ssh("h1", program, code=code), words, f"a home mounted with {options}")
-        host.unmount_home()
+        host.unmount(host.remote_home)
     lab.ssh("h1", program)
 
 
