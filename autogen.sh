@@ -8,7 +8,7 @@
 #
 # --test ends with one line `N passed, M failed`, with `, K skipped` where tests were skipped, and fails when a test
 # failed, or none ran. STOKER_TEST_STRICT=1 makes it fail for skipped tests too; STOKER_TEST_QUICK=1 shortens the
-# long tests; STOKER_JOBS=N builds and tests with N processes.
+# long tests. It builds with as many processes as there are cores and tests with twice as many; STOKER_JOBS=N: with N.
 set -eu
 
 BUILD="autoconf automake make gcc libc6-dev pkg-config libuv1-dev libyaml-dev libsqlite3-dev libjansson-dev
@@ -140,7 +140,9 @@ install_packages() {
 
 # --- building ---------------------------------------------------------------------------------------------------------
 
-jobs=${STOKER_JOBS:-$(nproc 2>/dev/null || echo 1)}
+cores=$(nproc 2>/dev/null || echo 1)
+jobs=${STOKER_JOBS:-$cores}
+test_jobs=${STOKER_JOBS:-$((2 * cores))} # tests wait more than they compute
 
 bootstrap() {
 	say "making ./configure"
@@ -211,7 +213,7 @@ check() {
 	folder=$1
 	find "$folder" -name '*.trs' -exec rm -f {} +
 	status=0
-	make -s -C "$folder" -j"$jobs" all && VERBOSE=1 make -s -C "$folder" -j"$jobs" check || status=$?
+	make -s -C "$folder" -j"$jobs" all && VERBOSE=1 make -s -C "$folder" -j"$test_jobs" check || status=$?
 	count_results "$folder"
 	[ "$stage_failed" = 0 ] || keep_failures "$folder"
 	if [ "$stage_failed" = 0 ] && { [ "$status" != 0 ] || [ "$stage_ran" = 0 ]; }; then
@@ -256,7 +258,7 @@ run_tests() {
 	check build-clang
 
 	say "make distcheck: the archive unpacks, builds beside its source, passes its tests, installs and uninstalls"
-	if VERBOSE=1 make -s -C build -j"$jobs" distcheck; then
+	if VERBOSE=1 make -s -C build -j"$test_jobs" distcheck; then
 		passed=$((passed + 1))
 	else
 		echo "make distcheck failed"
