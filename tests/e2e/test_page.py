@@ -124,11 +124,13 @@ def trigger(daemon, dag):
 
 @story("the overview says what needs somebody, and three clicks lead to why")
 def overview(box):
-    with page(box, fails=FAILS, quick=QUICK_DAG, later=LATER, broken=BROKEN) as daemon:
+    dags = {"fails": FAILS, "quick": QUICK_DAG, "later": LATER, "broken": BROKEN,
+            "no name": BROKEN.replace("broken", "7 %")}
+    with page(box, **dags) as daemon:
         run = trigger(daemon, "fails")
         ended(daemon, run)
         box.stoker("pause", "later", code=0)
-        drive(box, daemon, "overview", failed=run, broken="broken", paused="later")
+        drive(box, daemon, "overview", failed=run, broken="broken", nameless="no name", paused="later")
 
 
 @story("each page has nothing serious for axe, in light and dark and at 360 px")

@@ -7,6 +7,7 @@ import {
 	badge,
 	bytes,
 	count,
+	diagnostics,
 	duration,
 	facts,
 	fill,
@@ -276,11 +277,7 @@ function diagnosticsOf(dag) {
 			badge("broken", "what is wrong with its file"),
 			dag.in_force ? " The version before it stays in force." : " Nothing of it is in force."
 		),
-		h(
-			"pre",
-			{class: "diagnostics", tabindex: "0", role: "region", "aria-label": "Diagnostics"},
-			dag.problem
-		),
+		diagnostics(dag.problem),
 	];
 }
 

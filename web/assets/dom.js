@@ -161,6 +161,10 @@ export function link(text, ...segments) {
 	return h("a", {href: place(...segments)}, text);
 }
 
+export function diagnostics(text) {
+	return h("pre", {class: "diagnostics", tabindex: "0", role: "region", "aria-label": "Diagnostics"}, text);
+}
+
 /* The address of a page: place("runs", "digits", 3) is "#/runs/digits/3". */
 export function place(...segments) {
 	return `#/${segments.map((segment) => encodeURIComponent(segment)).join("/")}`;

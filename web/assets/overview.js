@@ -2,7 +2,7 @@
  * overview.js - the morning look: what needs somebody, and each DAG a line
  */
 import {get} from "./api.js";
-import {age, badge, count, fill, h, link, part, row, runLink, table, time, took} from "./dom.js";
+import {age, badge, count, diagnostics, fill, h, link, part, row, runLink, table, time, took} from "./dom.js";
 import {marks} from "./charts.js";
 
 const RUNS = 14;
@@ -23,10 +23,17 @@ export function stateOf(dag) {
 
 /* --- what needs somebody -------------------------------------------------------------------------------- */
 
+/* A file that defines no DAG goes by its own name, which may be none that a DAG can have: then it has no page. */
+const hasPage = (name) => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(name);
+
+function dagLink(dag) {
+	return hasPage(dag.dag) ? link(dag.dag, "dags", dag.dag) : h("strong", null, dag.dag);
+}
+
 function dagTroubles(dag) {
 	const last = newest(dag),
 		list = [];
-	const name = () => link(dag.dag, "dags", dag.dag);
+	const name = () => dagLink(dag);
 
 	if (last?.state === "failed")
 		list.push([
@@ -43,7 +50,9 @@ function dagTroubles(dag) {
 				dag.in_force
 					? " has a new file that is wrong; the one before is in force: "
 					: " has a file that is wrong: ",
-				h("code", null, dag.problem.split("\n")[0]),
+				hasPage(dag.dag)
+					? h("code", null, dag.problem.split("\n")[0])
+					: diagnostics(dag.problem),
 			],
 		]);
 	if (dag.late_since !== null && !dag.paused)
@@ -111,7 +120,7 @@ function lineOf(dag) {
 
 	return row(HEADS, [
 		[
-			link(dag.dag, "dags", dag.dag),
+			dagLink(dag),
 			dag.description === null ? null : h("div", {class: "muted about"}, dag.description),
 		],
 		[marks(dag.dag, dag.latest, RUNS)],

@@ -163,7 +163,7 @@ const stories = {
 		wellBehaved(page);
 	},
 
-	async overview(browser, url, {failed, broken, paused}) {
+	async overview(browser, url, {failed, broken, nameless, paused}) {
 		const page = await openPage(browser, url);
 
 		await go(page, url, "#/");
@@ -172,6 +172,9 @@ const stories = {
 		await needs.getByText("failed", {exact: false}).first().waitFor();
 		assert.match(await needs.innerText(), new RegExp(`${failed} failed`));
 		assert.match(await needs.innerText(), new RegExp(`${broken} has a file that is wrong`));
+		/* What has no page of its own is told whole. */
+		assert.match(await needs.innerText(), new RegExp(`${nameless} has a file that is wrong:\\s.*error: .*\n(.*\n)+.*error: `));
+		assert.equal(await page.getByRole("link", {name: nameless}).count(), 0);
 		assert.match(await needs.innerText(), new RegExp(`${paused} is paused`));
 		assert.ok((await page.locator(`svg.marks .is-failed`).count()) > 0, "a run that failed has its mark");
 		/* Three clicks to the cause: the run, its task, and there is the log. */
