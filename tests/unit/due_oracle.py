@@ -1,6 +1,4 @@
-"""Makes due_oracle.txt, which test_due.c compares with: due times around changes of clocks, found in another way.
-
-    /usr/bin/python3 tests/unit/due_oracle.py >tests/unit/due_oracle.txt
+"""What test_due.c compares with: due times around changes of clocks, found in another way.
 
 Python's zoneinfo tells the zones. A schedule at fixed hours is worked out by local times and `fold`, one that follows
 elapsed time by looking at each minute. Only years that have passed, in zones whose history is settled.

@@ -28,4 +28,4 @@ tests_unit_test_due_SOURCES = tests/unit/test_due.c tests/unit/zone_fixture.h
 tests_unit_test_due_CFLAGS = $(SCHEDULER_TEST_CFLAGS)
 tests_unit_test_due_LDADD = $(SCHEDULER_TEST_LIBS)
 endif
-EXTRA_DIST += tests/unit/due_oracle.py tests/unit/due_oracle.txt
+EXTRA_DIST += tests/unit/due_oracle.py
