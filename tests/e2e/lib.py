@@ -209,7 +209,7 @@ class Background:
         self.out_path = os.path.join(box.path, f"background-{number}.out")
         self.err_path = os.path.join(box.path, f"background-{number}.err")
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-            self.popen = subprocess.Popen([*box.prefix, STOKER, *words], cwd=box.dags, env=box.env, stdin=subprocess.DEVNULL,
+            self.popen = subprocess.Popen([*box.prefix, box.program, *words], cwd=box.dags, env=box.env, stdin=subprocess.DEVNULL,
                                           stdout=out, stderr=err, start_new_session=True)
         self.process = Process(self.popen.pid)
 
@@ -260,8 +260,19 @@ class Sandbox:
         self.backgrounds = []
         self.witnesses = []  # processes that a story found and that must be gone in the end
         self.mounts = []
+        self.program = STOKER
         self.prefix = []  # stands before stoker's command line: where it is to run (lab.py)
         self.labs = []  # hosts with processes of this sandbox, and what must be closed in the end
+
+    def open_to_others(self):
+        """The sandbox may be entered by every user, and has a stoker of its own: where it was built may be closed."""
+        os.chmod(self.path, 0o755)
+        folder = os.path.join(self.path, "bin")
+        os.mkdir(folder)
+        for name in ("stoker", "stoker-agent"):
+            shutil.copy(os.path.join(BUILD, name), folder)
+            os.chmod(os.path.join(folder, name), 0o755)
+        self.program = os.path.join(folder, "stoker")
 
     # --- files
 
@@ -301,7 +312,7 @@ class Sandbox:
         """Runs it to its end. `code` is the exit status it must have."""
         words = [str(word) for word in words]
         try:
-            done = subprocess.run([*self.prefix, STOKER, *words], cwd=self.dags, env={**self.env, **(env or {})},
+            done = subprocess.run([*self.prefix, self.program, *words], cwd=self.dags, env={**self.env, **(env or {})},
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                   timeout=timeout * SLOW, check=False)
         except subprocess.TimeoutExpired as late:
@@ -328,7 +339,7 @@ class Sandbox:
 
     def log(self, run, task, *words):
         """The bytes of a log."""
-        done = subprocess.run([*self.prefix, STOKER, "logs", run, task, *words], cwd=self.dags, env=self.env,
+        done = subprocess.run([*self.prefix, self.program, "logs", run, task, *words], cwd=self.dags, env=self.env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               timeout=120 * SLOW, check=False)
         if done.returncode != 0:

@@ -290,6 +290,7 @@ def unprivileged(box: Sandbox):
     if os.geteuid() != 0:
         raise Skip("it is told as root, which can be another user")
     box.file("hello.yaml", HELLO)
+    box.open_to_others()
     os.makedirs(os.path.join(box.path, ".config", "stoker"))
     os.symlink(box.dags, os.path.join(box.path, ".config", "stoker", "dags"))
     for folder, folders, files in os.walk(box.path):
