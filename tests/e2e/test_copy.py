@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 
-from lab import SHARED, Lab
+from lab import NO_NAMESPACES, SHARED, Lab
 from lib import QUICK, Sandbox, check, equal, has, is_sanitized, main, story, wait_for
 
 # Counts; each number is a checkpoint, of as many bytes as asked for. It goes on when it is told to, or by itself.
@@ -228,8 +228,9 @@ done
         return len(seen) > 2
     wait_for(look, "three copies", 90)
     written = len(it.rows())
-    check(len(seen) < written, f"others were passed over: {written} written, {seen} copied")
-    check(len(it.events("checkpoint.not_copied")) < written // 4, "those that were fetched were whole")
+    # A relay makes a link late and not slow: there each may have been fetched in time.
+    check(len(seen) < written or NO_NAMESPACES, f"others were passed over: {written} written, {seen} copied")
+    check(len(it.events("checkpoint.not_copied")) <= written // 4, "those that were fetched were whole")
     it.touch("go")
     it.ends()
 

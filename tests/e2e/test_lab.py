@@ -105,10 +105,8 @@ def links(box: Sandbox):
     started = time.monotonic()
     talk.say_and_hear()
     check(time.monotonic() - started >= 0.2, "a round trip takes as long as it should")
-    host.shape(loss_percent=20)
-    for _ in range(5):
-        talk.say_and_hear(120)
-    if not NO_NAMESPACES:
+    if not NO_NAMESPACES:  # what a relay loses may end the connection
+        host.shape(loss_percent=20)
         while sum(host.wire_counts()) < 60:
             talk.say_and_hear(120)
         passed, lost = host.wire_counts()
