@@ -55,8 +55,7 @@ static uint64_t picture_of(struct control *control, int64_t commit)
 int64_t control_version(void *context, enum web_read what)
 {
 	struct control *control = context;
-	/* Another number after each commit of somebody else; this connection makes none. */
-	int64_t commit = control_number(control->reader, STMT_web_data_version, 0);
+	int64_t commit = store_version(control->reader); /* this connection makes none */
 	uint64_t picture;
 
 	if (what != WEB_DAGS && what != WEB_RUNS)

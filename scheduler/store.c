@@ -497,7 +497,28 @@ int store_requests(struct store *store, struct arena *arena, struct store_reques
 	return rc;
 }
 
-bool store_has_changed(struct store *store)
+/*
+ * The head of the journal's index, in memory that all who have the database open share: each commit writes it, with a
+ * counter and checksums (https://www.sqlite.org/walformat.html, section 2.1). False: there is none, or none yet.
+ */
+static bool read_journal(const struct store *store, uint8_t out[STORE_JOURNAL_BYTES])
+{
+	enum { FORMAT = 3007000, REGION_BYTES = 32 * 1024, IS_READY_AT = 12 };
+	sqlite3_file *file = NULL;
+	void volatile *region = NULL;
+	uint32_t format;
+
+	if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || file == NULL ||
+	    file->pMethods == NULL || file->pMethods->iVersion < 2 || file->pMethods->xShmMap == NULL ||
+	    file->pMethods->xShmMap(file, 0, REGION_BYTES, 0, &region) != SQLITE_OK || region == NULL)
+		return false;
+	for (size_t i = 0; i < STORE_JOURNAL_BYTES; i++)
+		out[i] = ((const uint8_t volatile *)region)[i];
+	memcpy(&format, out, sizeof format);
+	return format == FORMAT && out[IS_READY_AT] != 0;
+}
+
+static int64_t read_version(struct store *store)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_data_version);
 	int64_t version = -1;
@@ -505,6 +526,30 @@ bool store_has_changed(struct store *store)
 	if (store_step_row(store, stmt, "look for changes", NULL) == 1)
 		version = sqlite3_column_int64(stmt, 0);
 	sqlite3_reset(stmt);
+	return version;
+}
+
+/*
+ * The number takes a transaction, and is asked for with every request. What is read while somebody writes it is unlike
+ * what was there before, or is of before: that commit has not ended.
+ */
+int64_t store_version(struct store *store)
+{
+	uint8_t journal[STORE_JOURNAL_BYTES] = { 0 };
+	bool known = read_journal(store, journal);
+
+	if (known && store->version > 0 && memcmp(journal, store->journal, sizeof journal) == 0)
+		return store->version;
+	/* Of before the number: what is committed between the two is seen the next time. */
+	memcpy(store->journal, journal, sizeof journal);
+	store->version = read_version(store);
+	return store->version;
+}
+
+bool store_has_changed(struct store *store)
+{
+	int64_t version = store_version(store);
+
 	if (version == store->version_seen)
 		return false;
 	store->version_seen = version;

@@ -35,6 +35,8 @@ enum store_statement {
 	STMT_COUNT
 };
 
+enum { STORE_JOURNAL_BYTES = 48 };
+
 struct store {
 	sqlite3 *db;
 	char *home;   /* the state folder, absolute */
@@ -42,7 +44,9 @@ struct store {
 	char name[13]; /* 12 hexadecimal digits, made once: see protocol.h */
 	bool writable;
 	int depth;       /* of transactions */
-	int64_t version_seen; /* of the data, by store_has_changed */
+	int64_t version;      /* as store_version told it last */
+	int64_t version_seen; /* by store_has_changed */
+	uint8_t journal[STORE_JOURNAL_BYTES]; /* as it was before `version` was asked for */
 	ino_t wal_inode; /* to notice that somebody removed the journal beneath us */
 	sqlite3_stmt *statements[STMT_COUNT];
 };
@@ -151,6 +155,12 @@ struct store_request {
 /* Open requests, oldest first. */
 int store_requests(struct store *store, struct arena *arena, struct store_request **out, size_t *count_out,
 		   struct err *err);
+
+/*
+ * Another number whenever somebody else has committed; what this connection commits does not count. -1: it cannot be read.
+ * As long as nobody has, it costs a look into memory.
+ */
+int64_t store_version(struct store *store);
 
 /* True when somebody else has written since this was last asked, and the first time. */
 bool store_has_changed(struct store *store);

@@ -241,6 +241,69 @@ static void a_journal_removed_beneath_us_is_noticed(void **state)
 	store_close(store);
 }
 
+/* --- whether somebody has written --- */
+
+static void commit(struct store *store)
+{
+	uint64_t epoch;
+	struct err err;
+
+	assert_int_equal(store_next_epoch(store, "local", &epoch, &err), 0);
+}
+
+static void each_commit_of_somebody_else_is_seen(void **state)
+{
+	struct store *one = open_it(), *other = open_it(), *reader;
+	struct err err;
+	int64_t version;
+
+	(void)state;
+	assert_int_equal(store_open_reader(home, &reader, &err), 0);
+	assert_true(store_has_changed(reader));
+	for (int i = 0; i < 3000; i++) {
+		version = store_version(reader);
+		assert_true(version > 0);
+		assert_int_equal(store_version(reader), version);
+		assert_false(i > 0 && store_has_changed(reader));
+		commit(i % 3 == 0 ? one : other);
+		if (i % 100 == 0) /* the journal begins anew */
+			assert_int_equal(sqlite3_wal_checkpoint_v2(one->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+					 SQLITE_OK);
+		assert_int_not_equal(store_version(reader), version);
+		assert_true(store_has_changed(reader));
+	}
+	version = store_version(one);
+	commit(one);
+	assert_int_equal(store_version(one), version);
+	commit(other);
+	assert_int_not_equal(store_version(one), version);
+	store_close(reader);
+	store_close(other);
+	store_close(one);
+}
+
+/* The last who closes the database removes the journal and its index. */
+static void a_journal_that_was_made_anew_is_another_one(void **state)
+{
+	struct store *store = open_it(), *reader;
+	struct err err;
+	int64_t version;
+
+	(void)state;
+	commit(store);
+	assert_int_equal(store_open_reader(home, &reader, &err), 0);
+	for (int i = 0; i < 20; i++) {
+		version = store_version(reader);
+		store_close(store);
+		store = open_it();
+		assert_int_equal(store_version(reader), store_version(reader));
+		commit(store);
+		assert_int_not_equal(store_version(reader), version);
+	}
+	store_close(reader);
+	store_close(store);
+}
+
 /* --- transactions within transactions --- */
 
 static int count_events(struct store *store)
@@ -377,6 +440,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file_that_is_no_database_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reader_makes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_journal_removed_beneath_us_is_noticed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(each_commit_of_somebody_else_is_seen, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_journal_that_was_made_anew_is_another_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_part_that_fails_takes_only_itself_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(jobs_are_told_of_their_own_outcome, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_database_of_version_1_is_brought_forward, set_up, tear_down),
