@@ -1,6 +1,5 @@
 #include "common/zone.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,6 +395,18 @@ void zone_free(struct zone *zone)
 const char *zone_name(const struct zone *zone)
 {
 	return zone->name;
+}
+
+bool zone_is_same(const struct zone *one, const struct zone *other)
+{
+	if (strcmp(one->name, other->name) != 0 || one->first_offset_s != other->first_offset_s ||
+	    one->count != other->count || one->repeats != other->repeats)
+		return false;
+	for (size_t i = 0; i < one->count; i++)
+		if (one->changes[i].at_s != other->changes[i].at_s ||
+		    one->changes[i].offset_s != other->changes[i].offset_s)
+			return false;
+	return true;
 }
 
 struct zone_span zone_span_at(const struct zone *zone, int64_t instant_s)

@@ -21,6 +21,7 @@
 #ifndef COMMON_ZONE_H
 #define COMMON_ZONE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,9 @@ int zone_parse(const char *name, const void *bytes, size_t n, struct zone **zone
 void zone_free(struct zone *zone); /* NULL is harmless */
 
 const char *zone_name(const struct zone *zone);
+
+/* Whether both have one name and have told, and will tell, the same times. */
+bool zone_is_same(const struct zone *one, const struct zone *other);
 
 struct zone_span zone_span_at(const struct zone *zone, int64_t instant_s);
 

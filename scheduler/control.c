@@ -288,9 +288,15 @@ void control_free(struct control *control)
 void control_set_settings(struct control *control, const struct settings *settings)
 {
 	control->settings = settings;
+	control_renew_zones(control);
+}
+
+void control_renew_zones(struct control *control)
+{
 	zones_free(control->zones);
-	control->zones = zones_new(settings->timezone);
+	control->zones = zones_new(control->settings->timezone);
 	control->aside.timezone_changed = true;
+	control_files_changed(control);
 }
 
 const struct web_source *control_source(const struct control *control)

@@ -49,6 +49,9 @@ void control_free(struct control *control); /* NULL is harmless */
 /* The settings were read again. */
 void control_set_settings(struct control *control, const struct settings *settings);
 
+/* A time zone tells other times than before. */
+void control_renew_zones(struct control *control);
+
 /* What the registry knows is different. */
 void control_files_changed(struct control *control);
 

@@ -228,7 +228,16 @@ static void on_due_skipped(void *context, const struct timetable_decision *decis
 	outbox_look(daemon->outbox);
 }
 
-static const struct trigger_handler trigger_handler = { .on_made = on_due_made, .on_skipped = on_due_skipped };
+static void on_zones_renewed(void *context)
+{
+	struct daemon *daemon = context;
+
+	control_renew_zones(daemon->control);
+}
+
+static const struct trigger_handler trigger_handler = { .on_made = on_due_made,
+							.on_skipped = on_due_skipped,
+							.on_renewed = on_zones_renewed };
 
 static void on_taken(void *context, uint64_t run, int64_t waited_ms)
 {
@@ -368,6 +377,7 @@ static int reload(void *context, json_t **answer_out, struct err *err)
 	rc = reload_settings(daemon, err);
 	catalog_start(daemon->catalog, daemon->settings->daemon.places, daemon->settings->daemon.places_count);
 	queue_look(daemon->queue);
+	trigger_renew(daemon->trigger);
 	log_info("daemon.reloaded", TEXT("err", rc < 0 ? err->text : ""));
 	readiness_tell("READY=1");
 	if (rc < 0)

@@ -50,11 +50,18 @@ static struct entry *find_entry(struct timetable *timetable, int64_t id)
 	return NULL;
 }
 
+static int init_schedule(struct timetable *timetable, struct entry *entry, struct err *err)
+{
+	const struct zone *zone;
+	int rc = zones_find(timetable->zones, entry->definition->timezone, &zone, err);
+
+	return rc < 0 ? rc : due_schedule_init(&entry->schedule, entry->dag->name, entry->definition, zone, err);
+}
+
 static int make_entry(struct timetable *timetable, const struct dag *dag, size_t index,
 		      const struct timetable_row *row, struct entry *entry, struct err *err)
 {
 	const struct entry *old = find_entry(timetable, row->schedule);
-	const struct zone *zone;
 	int rc;
 
 	*entry = (struct entry){
@@ -63,9 +70,7 @@ static int make_entry(struct timetable *timetable, const struct dag *dag, size_t
 		.id = row->schedule,
 		.settled_ms = row->settled_ms,
 	};
-	rc = zones_find(timetable->zones, entry->definition->timezone, &zone, err);
-	if (rc == 0)
-		rc = due_schedule_init(&entry->schedule, dag->name, entry->definition, zone, err);
+	rc = init_schedule(timetable, entry, err);
 	if (rc < 0)
 		return err_wrap(err, "schedule '%s'", entry->definition->cron);
 	start_from(entry, row->settled_ms);
@@ -138,6 +143,20 @@ struct timetable *timetable_new(struct zones *zones)
 
 	timetable->zones = zones;
 	return timetable;
+}
+
+bool timetable_renew(struct timetable *timetable)
+{
+	if (!zones_renew(timetable->zones))
+		return false;
+	for (size_t i = 0; i < timetable->count; i++) {
+		struct entry *entry = &timetable->entries[i];
+
+		init_schedule(timetable, entry, NULL); /* as before, but for the zone: it cannot fail */
+		entry->planning = false;
+		move_cursor(entry, entry->cursor_ms);
+	}
+	return true;
 }
 
 void timetable_free(struct timetable *timetable)

@@ -22,7 +22,7 @@
  * that was ahead is decided anew (store_settle). A clock that shows a time before TIMETABLE_EPOCH_MS was never set:
  * nothing is due until it is.
  *
- * Pure but for the zones that timetable_put opens.
+ * Pure but for the zones that timetable_put opens, and timetable_renew reads again.
  *
  * Ownership: a DAG is lent from timetable_put until it is replaced or removed, and its decisions point into it until
  *            each was settled or failed: it must outlive these. The zones are lent.
@@ -65,6 +65,9 @@ struct timetable_decision {
 struct timetable;
 
 struct timetable *timetable_new(struct zones *zones);
+
+/* After a new tz database: what is not given out yet goes by it. True when a zone tells other times than before. */
+bool timetable_renew(struct timetable *timetable);
 void timetable_free(struct timetable *timetable); /* NULL is harmless */
 
 /* Puts the schedules of a DAG in force, in place of those it had; `rows`: one for each of dag->schedules. */

@@ -29,8 +29,10 @@ struct trigger {
 	struct list lent;
 	struct writer_job job;
 	bool writing;
+	bool begun; /* it was told to look */
 	bool stopping;
 	const struct notice_terms *notices; /* in force when it was asked */
+	int64_t renewed_mono_ms; /* the zones */
 	int64_t wall_ms; /* of the decisions */
 	size_t count;
 	struct timetable_decision decisions[TRIGGER_BATCH_MAX];
@@ -165,6 +167,15 @@ static void on_settled(void *context, const struct err *err)
 	alarm_set(&trigger->alarm, clock_wall_ms() + (err->code == ERR_OK ? 0 : TRIGGER_RETRY_MS));
 }
 
+static void renew(struct trigger *trigger)
+{
+	trigger->renewed_mono_ms = clock_mono_ms();
+	if (!timetable_renew(trigger->timetable))
+		return;
+	log_info("timezones.changed");
+	trigger->handler->on_renewed(trigger->context);
+}
+
 /* One batch at a time; the next look follows when it is written. */
 static void look(struct trigger *trigger)
 {
@@ -172,6 +183,8 @@ static void look(struct trigger *trigger)
 
 	if (trigger->writing || trigger->stopping)
 		return;
+	if (clock_mono_ms() - trigger->renewed_mono_ms >= TRIGGER_RENEW_MS)
+		renew(trigger);
 	trigger->wall_ms = clock_wall_ms();
 	trigger->notices = &engine_settings(trigger->engine)->notices;
 	trigger->count = timetable_due(trigger->timetable, trigger->wall_ms, trigger->decisions, TRIGGER_BATCH_MAX);
@@ -208,6 +221,7 @@ int trigger_new(uv_loop_t *loop, struct engine *engine, struct zones *zones, con
 		return err->code;
 	}
 	trigger->timetable = timetable_new(zones);
+	trigger->renewed_mono_ms = clock_mono_ms();
 	*trigger_out = trigger;
 	return 0;
 }
@@ -237,7 +251,15 @@ void trigger_remove(struct trigger *trigger, const char *dag)
 
 void trigger_look(struct trigger *trigger)
 {
+	trigger->begun = true;
 	look(trigger);
+}
+
+void trigger_renew(struct trigger *trigger)
+{
+	renew(trigger);
+	if (trigger->begun)
+		look(trigger);
 }
 
 int64_t trigger_next_wall_ms(const struct trigger *trigger)

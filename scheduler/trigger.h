@@ -1,7 +1,8 @@
 /*
  * trigger.h - starts runs when they are due
  *
- * Asks the timetable at each due time, whenever the clock was set, and at least every minute; has what is due written
+ * Asks the timetable at each due time, whenever the clock was set, and at least every minute; reads the zones
+ * again every TRIGGER_RENEW_MS; has what is due written
  * into the ledger together with the runs (store_settle, one job of the writer at a time); and tells the queue.
  * What could not be written (a full disk) is tried again each second.
  *
@@ -16,13 +17,15 @@
 #include "scheduler/registry.h"
 #include "scheduler/timetable.h"
 
-enum { TRIGGER_BATCH_MAX = 64, TRIGGER_RETRY_MS = 1000 };
+enum { TRIGGER_BATCH_MAX = 64, TRIGGER_RETRY_MS = 1000, TRIGGER_RENEW_MS = 10 * 60 * 1000 };
 
 struct trigger_handler {
 	/* The run of a due time was made. */
 	void (*on_made)(void *context, uint64_t run, const struct timetable_decision *decision);
 	/* A due time has no run, and why: a word of store_due.h. */
 	void (*on_skipped)(void *context, const struct timetable_decision *decision, const char *reason);
+	/* There is a new tz database, and a zone in use tells other times. */
+	void (*on_renewed)(void *context);
 };
 
 struct trigger;
@@ -37,6 +40,9 @@ void trigger_remove(struct trigger *trigger, const char *dag);
 
 /* Asks now. Nothing is asked before the first call. */
 void trigger_look(struct trigger *trigger);
+
+/* Reads the zones again now. */
+void trigger_renew(struct trigger *trigger);
 
 /* When something is due next; INT64_MAX: never. */
 int64_t trigger_next_wall_ms(const struct trigger *trigger);

@@ -4,12 +4,13 @@ as if nothing had happened."""
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import time
 
-from daemon import Daemon, miss_due_times, ready_dag, settings
+from daemon import Control, Daemon, miss_due_times, ready_dag, settings
 from lib import BUILD, QUICK, SEED, SLOW, Sandbox, Skip, check, equal, has, main, story, wait_for
 
 HELLO = "name: hello\nsteps:\n  a: {run: echo hi}\n"
@@ -246,6 +247,40 @@ def systemd(box: Sandbox):
         daemon.signal(signal.SIGTERM)
         tell_until("STOPPING=1")
         equal(daemon.wait(), 0, "exit status")
+
+
+@story("a new tz database counts after a reload: for what is due and for what is told")
+def renewed(box: Sandbox):
+    def become(zone):
+        shutil.copy(f"/usr/share/zoneinfo/{zone}", box.env["TZ"] + ".new")
+        os.rename(box.env["TZ"] + ".new", box.env["TZ"])
+
+    if not os.path.exists("/usr/share/zoneinfo/Asia/Tokyo"):
+        raise Skip("there is no tz database")
+    box.env["TZ"] = os.path.join(box.path, "zone")  # this machine's
+    become("Europe/Berlin")
+    box.file("t.yaml", "name: t\nschedule: '30 2 15 1 *'\nsteps: {a: {run: 'true'}}\n")
+    daemon = Daemon(box)
+    ready_dag(box, "t")
+
+    def reload(times):
+        daemon.signal(signal.SIGHUP)
+        wait_for(lambda: daemon.text.count("event=daemon.reloaded") == times, "it has reloaded")
+
+    def told():
+        """By the two that read for the API, the loop and its thread."""
+        return [Control(box).ask("GET", f"/api/v1/{path}")[1] for path in ("dags", "dags/t/occurrences?limit=1")]
+
+    def dues():
+        dags, occurrences = told()
+        return dags["dags"][0]["next_due"][5:], occurrences["coming"][0]["due"][5:]
+    equal(dues(), ("01-15T01:30:00.000Z",) * 2, "in the zone that it was")
+    become("Asia/Tokyo")
+    reload(1)
+    has(daemon.text, "event=timezones.changed", "what the daemon says")
+    equal(dues(), ("01-14T17:30:00.000Z",) * 2, "in the zone that it is now")
+    reload(2)
+    equal(daemon.text.count("timezones.changed"), 1, "how often it was another one")
 
 
 @story("overlap: replace ends the run that goes on, and the due one runs in its place; what waits is replaced, too")

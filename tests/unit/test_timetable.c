@@ -660,6 +660,92 @@ static void a_year_of_nights_in_every_zone_with_kills(void **state)
 	free(zone_names);
 }
 
+/* --- a new tz database ---------------------------------------------------------------------------------- */
+
+/* As packages do it: the new file takes the place of the old one. */
+static void copy_zone(const char *name, const char *path)
+{
+	autofree char *from = mem_printf(ZONES "/%s", name), *beside = mem_printf("%s.new", path);
+	autofclose FILE *in = fopen(from, "re");
+	FILE *out = fopen(beside, "we");
+	char bytes[8192];
+	size_t n;
+
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((n = fread(bytes, 1, sizeof bytes, in)) > 0)
+		assert_int_equal(fwrite(bytes, 1, n, out), n);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(rename(beside, path), 0);
+}
+
+/* This machine's zone is a file of the test's. */
+static void open_at_home(struct nights *nights, const char *now, const char *zone, char path[])
+{
+	close(mkstemp(path));
+	copy_zone(zone, path);
+	setenv("TZ", path, 1);
+	nights_open(nights, now);
+	nights_stop(nights);
+	zones_free(nights->zones);
+	nights->zones = zones_new(NULL);
+	nights_start(nights);
+}
+
+static void close_at_home(struct nights *nights, const char *path)
+{
+	nights_close(nights);
+	unsetenv("TZ");
+	unlink(path);
+}
+
+static void a_new_tz_database_counts_for_what_is_to_come(void **state)
+{
+	char path[] = "/tmp/stoker-zone.XXXXXX";
+	struct nights nights;
+	const struct zone *before, *after;
+
+	(void)state;
+	if (access(ZONES "/Asia/Tokyo", R_OK) < 0)
+		skip();
+	open_at_home(&nights, "2026-01-10T12:00:00Z", "Europe/Berlin", path);
+	load(&nights, "cron: '30 2 * * *', overlap: replace");
+	nights_pass(&nights, ms("2026-01-12T12:00:00Z"));
+	assert_true(timetable_next_wall_ms(nights.timetable) == ms("2026-01-13T01:30:00Z"));
+	assert_int_equal(zones_find(nights.zones, NULL, &before, NULL), 0);
+	assert_false(timetable_renew(nights.timetable));
+
+	copy_zone("Asia/Tokyo", path);
+	assert_true(timetable_renew(nights.timetable));
+	assert_true(timetable_next_wall_ms(nights.timetable) == ms("2026-01-12T17:30:00Z"));
+	assert_int_equal(zones_find(nights.zones, NULL, &after, NULL), 0);
+	assert_ptr_not_equal(before, after);
+	assert_false(zone_is_same(before, after));
+	assert_string_equal(zone_name(before), zone_name(after)); /* who still has it, has it whole */
+	assert_false(timetable_renew(nights.timetable));
+	nights_pass(&nights, ms("2026-01-14T12:00:00Z"));
+	assert_ledger(&nights, "rrrr");
+	close_at_home(&nights, path);
+}
+
+static void a_zone_that_cannot_be_read_any_more_stays_as_it_was(void **state)
+{
+	char path[] = "/tmp/stoker-zone.XXXXXX";
+	struct nights nights;
+
+	(void)state;
+	if (access(ZONES "/Asia/Tokyo", R_OK) < 0)
+		skip();
+	open_at_home(&nights, "2026-01-10T12:00:00Z", "Asia/Tokyo", path);
+	load(&nights, "cron: '30 2 * * *'");
+	assert_int_equal(truncate(path, 100), 0);
+	assert_false(timetable_renew(nights.timetable));
+	assert_int_equal(unlink(path), 0);
+	assert_false(timetable_renew(nights.timetable));
+	assert_true(timetable_next_wall_ms(nights.timetable) == ms("2026-01-10T17:30:00Z"));
+	close_at_home(&nights, path);
+}
+
 /* --- anything at all ------------------------------------------------------------------------------------ */
 
 /* Every due time that the schedule has since it is known has one row, and none runs twice. */
@@ -808,6 +894,8 @@ int main(void)
 		cmocka_unit_test(a_decision_about_a_schedule_that_went_is_void),
 		cmocka_unit_test(what_could_not_be_written_is_given_again),
 		cmocka_unit_test(the_same_decision_twice_is_one_run),
+		cmocka_unit_test(a_new_tz_database_counts_for_what_is_to_come),
+		cmocka_unit_test(a_zone_that_cannot_be_read_any_more_stays_as_it_was),
 		cmocka_unit_test(a_year_of_nights_in_every_zone_with_kills),
 		cmocka_unit_test(no_kill_and_no_clock_makes_a_twin_or_a_gap),
 		cmocka_unit_test(a_killed_process_leaves_no_twin_and_no_gap),
