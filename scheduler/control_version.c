@@ -7,6 +7,7 @@
  * canceled), and in the files. Only gc removes runs without a word; the half second of the cache is enough for that.
  */
 #include "scheduler/control_parts.h"
+#include "scheduler/view_rows.h"
 
 enum { OPEN_RUNS_MAX = 500 };
 
@@ -62,7 +63,9 @@ int64_t control_version(void *context, enum web_read what)
 		return commit;
 	if (commit == control->pictured_commit)
 		return control->lists;
+	view_begin(control->reader, NULL); /* five statements, one transaction */
 	picture = picture_of(control, commit);
+	view_end(control->reader);
 	control->pictured_commit = commit;
 	if (picture != control->picture)
 		control->lists++;

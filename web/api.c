@@ -137,8 +137,13 @@ void api_begin(struct exchange *exchange, const char *method, const char *versio
 /* Everybody who may read is told the same. */
 static char *cache_key(const struct exchange *exchange)
 {
-	return mem_printf("%c%c%s", exchange->connection->listener->local ? 'l' : 'r',
-			  answer_may_compress(exchange) ? 'z' : '-', exchange->uri);
+	size_t bytes = strlen(exchange->uri) + 1;
+	char *key = mem_alloc(2 + bytes);
+
+	key[0] = exchange->connection->listener->local ? 'l' : 'r';
+	key[1] = answer_may_compress(exchange) ? 'z' : '-';
+	memcpy(key + 2, exchange->uri, bytes);
+	return key;
 }
 
 static void make_answer(struct exchange *exchange)

@@ -26,10 +26,12 @@ struct seen {
 
 static bool is_token(const char *text)
 {
-	static const char characters[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-					 "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *c = text;
 
-	return text[0] != '\0' && text[strspn(text, characters)] == '\0';
+	while ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+	       (*c != '\0' && strchr("-_!#$%&'*+.^`|~", *c) != NULL))
+		c++;
+	return c > text && *c == '\0';
 }
 
 static enum MHD_Result on_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value)

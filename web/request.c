@@ -320,7 +320,7 @@ static int take_options(struct request *request, const char *text, struct err *e
 
 int request_read(struct request *request, const char *method, const char *uri, struct err *err)
 {
-	const char *segments[REQUEST_SEGMENTS_MAX];
+	const char *segments[REQUEST_SEGMENTS_MAX] = { NULL };
 	size_t path_bytes = strcspn(uri, "?#");
 	struct route_match match;
 	bool plain;
@@ -332,9 +332,9 @@ int request_read(struct request *request, const char *method, const char *uri, s
 	if (count < 0)
 		return err_set(err, ERR_INVALID,
 			       "the path is not percent-encoded UTF-8, holds control characters, or is too deep");
-	if (plain)
-		request->path = join(&request->arena, segments, count);
 	if (!route_find(method, segments, (size_t)count, &match, request->allowed, sizeof request->allowed)) {
+		if (plain)
+			request->path = join(&request->arena, segments, count);
 		if (request->allowed[0] != '\0')
 			return err_set(err, ERR_EXISTS, "this path is there for %s", request->allowed);
 		return err_set(err, ERR_NOT_FOUND, "there is no such path; /api/v1/openapi.json lists them");

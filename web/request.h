@@ -26,7 +26,8 @@ enum { REQUEST_SEGMENTS_MAX = 16, REQUEST_URI_BYTES_MAX = 8192 };
 
 struct request {
 	struct arena arena;
-	const char *path;  /* decoded, for assets; NULL when it had an encoded slash or a part that begins with a dot */
+	/* Decoded, for assets; NULL when there is a route, an encoded slash in it, or a part that begins with a dot. */
+	const char *path;
 	const struct route *route; /* NULL: none; it may be an asset's */
 	char allowed[64];
 	struct web_query query;

@@ -158,26 +158,32 @@ enum route_segment route_segment_of(const char *text, size_t bytes)
 	return SEGMENT_UNKNOWN;
 }
 
+/* How long the part of the table's path is that `segment` is, word for word; 0: it is another one. */
+static size_t same_bytes(const char *path, const char *segment)
+{
+	size_t n = 0;
+
+	while (segment[n] != '\0' && segment[n] == path[n] && path[n] != '/')
+		n++;
+	return segment[n] == '\0' && (path[n] == '\0' || path[n] == '/') ? n : 0;
+}
+
 static bool matches(const char *path, const char *const *segments, size_t count, struct route_match *match)
 {
 	size_t at = 0;
 
 	memset(match, 0, sizeof *match);
-	while (*path == '/') {
-		size_t bytes = strcspn(++path, "/");
-		enum route_segment kind = route_segment_of(path, bytes);
+	while (*path == '/' && at < count) {
+		size_t bytes = *++path == '{' ? strcspn(path, "/") : same_bytes(path, segments[at]);
 
-		if (at == count)
+		if (bytes == 0)
 			return false;
-		if (kind == SEGMENT_LITERAL &&
-		    (strlen(segments[at]) != bytes || memcmp(segments[at], path, bytes) != 0))
-			return false;
-		if (kind >= 0)
-			match->values[kind] = segments[at];
+		if (*path == '{')
+			match->values[route_segment_of(path, bytes)] = segments[at];
 		path += bytes;
 		at++;
 	}
-	return at == count;
+	return *path == '\0' && at == count;
 }
 
 /* HEAD is GET without the body, which the library leaves out. */

@@ -73,6 +73,7 @@ static void an_encoded_slash_is_no_slash_and_nothing_climbs(void **state)
 {
 	static const char *const paths[] = {
 		"/api/v1/dags/..",	       "/api/v1/dags/../runs",	       "/api/v1/dags/%2e%2e",
+		"/plain%2Fdags/x",  "/plain%2Fdags%2Fx", "/api%2Fv1/dags", "/api/v1/runs/a/1%2Fwhy", "/api/v1%2Fstatus",
 		"/api/v1/dags/%2e%2e%2fruns",  "/api/v1/dags/a%2Fb",	       "/api/v1/dags/..%5c..%5cetc",
 		"/api/v1/dags/-rf",	       "/api/v1/dags/.hidden",	       "/api/v1/dags/a/",
 		"//api/v1/dags",	       "/api/v1/dags/",		       "/api/v1/runs/digits/0",
