@@ -531,12 +531,12 @@ static int64_t read_version(struct store *store)
 
 /*
  * The number takes a transaction, and is asked for with every request. What is read while somebody writes it is unlike
- * what was there before, or is of before: that commit has not ended.
+ * what was there before, or is of before: that commit has not ended. Within a transaction the number is of its beginning.
  */
 int64_t store_version(struct store *store)
 {
 	uint8_t journal[STORE_JOURNAL_BYTES] = { 0 };
-	bool known = read_journal(store, journal);
+	bool known = sqlite3_txn_state(store->db, "main") == SQLITE_TXN_NONE && read_journal(store, journal);
 
 	if (known && store->version > 0 && memcmp(journal, store->journal, sizeof journal) == 0)
 		return store->version;

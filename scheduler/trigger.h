@@ -1,9 +1,9 @@
 /*
  * trigger.h - starts runs when they are due
  *
- * Asks the timetable at each due time, whenever the clock was set, and at least every minute; reads the zones
- * again every TRIGGER_RENEW_MS; has what is due written
- * into the ledger together with the runs (store_settle, one job of the writer at a time); and tells the queue.
+ * Reads the zones again every TRIGGER_RENEW_MS. Asks the timetable at each due time, whenever the clock was set, and at
+ * least every minute; has what is due written into the ledger together with the runs (store_settle, one job of the
+ * writer at a time); and tells the queue.
  * What could not be written (a full disk) is tried again each second.
  *
  * Ownership: the engine and the zones are the caller's and outlive it. It holds the DAGs that it was given.

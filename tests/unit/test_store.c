@@ -272,6 +272,13 @@ static void each_commit_of_somebody_else_is_seen(void **state)
 		assert_int_not_equal(store_version(reader), version);
 		assert_true(store_has_changed(reader));
 	}
+	/* What is asked within a transaction is of its beginning, and hides nothing afterwards. */
+	assert_int_equal(sqlite3_exec(reader->db, "BEGIN; SELECT * FROM event LIMIT 1", NULL, NULL, NULL), SQLITE_OK);
+	version = store_version(reader);
+	commit(one);
+	assert_int_equal(store_version(reader), version);
+	assert_int_equal(sqlite3_exec(reader->db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_not_equal(store_version(reader), version);
 	version = store_version(one);
 	commit(one);
 	assert_int_equal(store_version(one), version);
