@@ -474,6 +474,17 @@ class Sandbox:
                 process.signal(signal.SIGKILL)
             time.sleep(0.05)
 
+    @staticmethod
+    def unmount(path):
+        """Who had a file open there is gone, and the system may not have closed it yet."""
+        subprocess.run(["mount", "-o", "remount,rw", path], check=False, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 10
+        while subprocess.run(["umount", path], check=False, stderr=subprocess.DEVNULL).returncode != 0:
+            if time.monotonic() > end:
+                subprocess.run(["umount", "-l", path], check=False)
+                return
+            time.sleep(0.02)
+
     def close(self, keep):
         self.stop_all()
         for lab in reversed(self.labs):
@@ -482,8 +493,7 @@ class Sandbox:
             print(f"# left for inspection: {self.path}")
             return
         for path in reversed(self.mounts):
-            subprocess.run(["mount", "-o", "remount,rw", path], check=False, stderr=subprocess.DEVNULL)
-            subprocess.run(["umount", path], check=False)
+            self.unmount(path)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def tell(self):
