@@ -59,6 +59,7 @@ struct control {
 	int64_t pictured_commit; /* of which `picture` is */
 	uint64_t picture;
 	int64_t lists; /* the version of the lists */
+	uint16_t files; /* how often the files, or the zones, became others */
 	struct control_ended *ended; /* by the name of the DAG */
 	size_t ended_count, ended_room;
 	uint64_t attempts[ATTEMPT_STATES][CONTROL_REASONS];

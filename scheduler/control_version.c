@@ -60,7 +60,7 @@ int64_t control_version(void *context, enum web_read what)
 	uint64_t picture;
 
 	if (what != WEB_DAGS && what != WEB_RUNS)
-		return commit;
+		return commit < 0 ? commit : (int64_t)control->files << 32 | commit;
 	if (commit == control->pictured_commit)
 		return control->lists;
 	view_begin(control->reader, NULL); /* five statements, one transaction */
@@ -75,5 +75,6 @@ int64_t control_version(void *context, enum web_read what)
 
 void control_files_changed(struct control *control)
 {
+	control->files++;
 	control->lists++;
 }
