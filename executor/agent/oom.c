@@ -12,7 +12,7 @@
 enum { TEXT_BYTES_MAX = 256 * 1024, PATH_BYTES = 4096, PROTECTED_SCORE = -500 };
 
 static char group_path[PATH_BYTES]; /* the file with the group's counter; empty: none */
-static char own_score[24];	    /* what to give back; empty: nothing was changed */
+static char own_score[24];	    /* a step's; empty: not known */
 
 static const char score_path[] = "/proc/self/oom_score_adj";
 
@@ -85,9 +85,10 @@ void oom_open(void)
 	if (files_read(AT_FDCWD, score_path, sizeof own_score - 1, &text) < 0)
 		return;
 	score = strtol(buf_text(&text), NULL, 10);
+	snprintf(own_score, sizeof own_score, "%ld", score < 0 ? 0 : score);
 	snprintf(lowered, sizeof lowered, "%d", PROTECTED_SCORE);
-	if (score > PROTECTED_SCORE && write_score(lowered))
-		snprintf(own_score, sizeof own_score, "%ld", score);
+	if (score > PROTECTED_SCORE)
+		write_score(lowered);
 }
 
 void oom_unprotect(void)

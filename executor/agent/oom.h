@@ -6,7 +6,8 @@
  * that died of a SIGKILL nobody here sent, while it grew, was most likely its victim.
  *
  * The agent lowers its own chance to be chosen where it may; a step gets back what the agent was started
- * with.
+ * with, but for a protection that was meant for the scheduler alone (stoker.service): what eats the memory
+ * is to go before what does not.
  */
 #ifndef EXECUTOR_AGENT_OOM_H
 #define EXECUTOR_AGENT_OOM_H
@@ -16,7 +17,7 @@
 /* Once, in the agent: protects this process and its children. */
 void oom_open(void);
 
-/* In the step, before it runs: back to the chance the agent was started with. */
+/* In the step, before it runs: back to the chance the agent was started with, or to the usual one. */
 void oom_unprotect(void);
 
 /* Finds the control group this process is in now, and counts. */

@@ -41,6 +41,32 @@ def a_step_is_given_what_it_needs(world):
     assert not os.path.exists(os.path.join(folder, "metrics")), "files nobody asked for"
 
 
+def what_protects_the_scheduler_protects_no_step(world):
+    def become(score):
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(score)
+
+    with open("/proc/self/oom_score_adj") as file:
+        own = file.read()
+    try:
+        become("-700")
+    except PermissionError:
+        raise Skip("only who has CAP_SYS_RESOURCE can protect a process from the want of memory") from None
+    try:
+        for number, (score, wanted) in enumerate((("-700", b"0\n"), ("300", b"300\n")), 1):
+            become(score)
+            agent = world.agent()
+            become(own)
+            agent.claim(1)
+            step = agent.run((1, 1, number), "cat /proc/self/oom_score_adj")
+            assert step.log == wanted, (score, step.log)
+            with open("/proc/%d/oom_score_adj" % agent.process.pid) as file:
+                assert int(file.read()) <= -500, "the agent itself is protected"
+            agent.close()
+    finally:
+        become(own)
+
+
 def no_devices_means_an_empty_list(world):
     agent = world.agent()
     agent.claim(1)
