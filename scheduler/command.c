@@ -71,7 +71,7 @@ int command_status_of(enum err_code code)
 int command_fail(const struct err *err)
 {
 	say("stoker: ", err->text);
-	return command_status_of(err->code);
+	return err->code == ERR_OK ? COMMAND_FAILED : command_status_of(err->code); /* what failed never ends well */
 }
 
 int command_load_settings(const char *named, struct settings **settings_out)

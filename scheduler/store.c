@@ -227,7 +227,8 @@ static int read_name(struct store *store, struct err *err)
 		sqlite3_reset(stmt);
 		return 0;
 	}
-	return ERR_NOT_FOUND;
+	/* For a reader: its maker is at it this very moment. */
+	return err_set(err, ERR_NOT_FOUND, "nothing has run here yet: %s has no name", store->path);
 }
 
 /*
@@ -280,6 +281,7 @@ static bool is_new(const struct store *store)
 static int open_writer(struct store *store, struct err *err)
 {
 	bool new = is_new(store);
+	int rc;
 
 	store->writable = true;
 	if (open_database(store, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) < 0)
@@ -289,9 +291,8 @@ static int open_writer(struct store *store, struct err *err)
 		return err->code;
 	if (configure(store, err) < 0 || migrate(store, err) < 0)
 		return err->code;
-	if (read_name(store, err) == 0)
-		return 0;
-	return make_name(store, err);
+	rc = read_name(store, err);
+	return rc == ERR_NOT_FOUND ? make_name(store, err) : rc;
 }
 
 int store_make_home(const char *home, struct err *err)

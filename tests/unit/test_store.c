@@ -226,6 +226,22 @@ static void a_reader_makes_nothing(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+static void a_reader_that_comes_while_it_is_made_is_told(void **state)
+{
+	struct store *store = open_it();
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(sqlite3_exec(store->db, "DELETE FROM home", NULL, NULL, NULL), SQLITE_OK);
+	store_close(store);
+	assert_int_equal(store_open_reader(home, &store, &err), ERR_NOT_FOUND);
+	assert_int_equal(err.code, ERR_NOT_FOUND);
+	assert_non_null(strstr(err.text, "nothing has run here yet"));
+	store_close(open_it()); /* who may write, completes it */
+	assert_int_equal(store_open_reader(home, &store, &err), 0);
+	store_close(store);
+}
+
 static void a_journal_removed_beneath_us_is_noticed(void **state)
 {
 	struct store *store = open_it();
@@ -446,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_newer_database_is_refused_by_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_that_is_no_database_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reader_makes_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_that_comes_while_it_is_made_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_journal_removed_beneath_us_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(each_commit_of_somebody_else_is_seen, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_journal_that_was_made_anew_is_another_one, set_up, tear_down),
