@@ -399,8 +399,8 @@ const char *zone_name(const struct zone *zone)
 
 bool zone_is_same(const struct zone *one, const struct zone *other)
 {
-	if (strcmp(one->name, other->name) != 0 || one->first_offset_s != other->first_offset_s ||
-	    one->count != other->count || one->repeats != other->repeats)
+	if (one->first_offset_s != other->first_offset_s || one->count != other->count ||
+	    one->repeats != other->repeats)
 		return false;
 	for (size_t i = 0; i < one->count; i++)
 		if (one->changes[i].at_s != other->changes[i].at_s ||

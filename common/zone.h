@@ -54,7 +54,7 @@ void zone_free(struct zone *zone); /* NULL is harmless */
 
 const char *zone_name(const struct zone *zone);
 
-/* Whether both have one name and have told, and will tell, the same times. */
+/* Whether both have told, and will tell, the same times, by whatever names. */
 bool zone_is_same(const struct zone *one, const struct zone *other);
 
 struct zone_span zone_span_at(const struct zone *zone, int64_t instant_s);

@@ -63,7 +63,7 @@ int64_t control_version(void *context, enum web_read what)
 		return commit < 0 ? commit : (int64_t)control->files << 32 | commit;
 	if (commit == control->pictured_commit)
 		return control->lists;
-	view_begin(control->reader, NULL); /* five statements, one transaction */
+	view_begin(control->reader, NULL); /* four statements, one transaction */
 	picture = picture_of(control, commit);
 	view_end(control->reader);
 	control->pictured_commit = commit;

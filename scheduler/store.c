@@ -215,20 +215,17 @@ const char *store_column_text(sqlite3_stmt *stmt, int at, struct arena *arena)
 	return text == NULL ? "" : arena_strdup(arena, (const char *)text);
 }
 
+/* 1: it has one, 0: none yet, negative: an error. */
 static int read_name(struct store *store, struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_home_name);
 	int rc = store_step_row(store, stmt, "open", err);
 
-	if (rc < 0)
-		return rc;
 	if (rc == 1) {
 		strncpy(store->name, (const char *)sqlite3_column_text(stmt, 0), sizeof store->name - 1);
 		sqlite3_reset(stmt);
-		return 0;
 	}
-	/* For a reader: its maker is at it this very moment. */
-	return err_set(err, ERR_NOT_FOUND, "nothing has run here yet: %s has no name", store->path);
+	return rc;
 }
 
 /*
@@ -292,7 +289,9 @@ static int open_writer(struct store *store, struct err *err)
 	if (configure(store, err) < 0 || migrate(store, err) < 0)
 		return err->code;
 	rc = read_name(store, err);
-	return rc == ERR_NOT_FOUND ? make_name(store, err) : rc;
+	if (rc == 0)
+		return make_name(store, err);
+	return rc < 0 ? rc : 0;
 }
 
 int store_make_home(const char *home, struct err *err)
@@ -344,6 +343,8 @@ int store_open_reader(const char *home, struct store **store_out, struct err *er
 			rc = migrate_check(store, err);
 		if (rc == 0)
 			rc = read_name(store, err);
+		if (rc == 0) /* its maker is at it this very moment */
+			rc = err_set(err, ERR_NOT_FOUND, "nothing has run here yet: %s has no name", store->path);
 	}
 	if (rc < 0) {
 		store_close(store);

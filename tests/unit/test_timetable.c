@@ -682,6 +682,8 @@ static void copy_zone(const char *name, const char *path)
 /* This machine's zone is a file of the test's. */
 static void open_at_home(struct nights *nights, const char *now, const char *zone, char path[])
 {
+	if (access(ZONES "/Asia/Tokyo", R_OK) < 0)
+		skip(); /* there is no tz database */
 	close(mkstemp(path));
 	copy_zone(zone, path);
 	setenv("TZ", path, 1);
@@ -706,8 +708,6 @@ static void a_new_tz_database_counts_for_what_is_to_come(void **state)
 	const struct zone *before, *after;
 
 	(void)state;
-	if (access(ZONES "/Asia/Tokyo", R_OK) < 0)
-		skip();
 	open_at_home(&nights, "2026-01-10T12:00:00Z", "Europe/Berlin", path);
 	load(&nights, "cron: '30 2 * * *', overlap: replace");
 	nights_pass(&nights, ms("2026-01-12T12:00:00Z"));
@@ -734,8 +734,6 @@ static void a_zone_that_cannot_be_read_any_more_stays_as_it_was(void **state)
 	struct nights nights;
 
 	(void)state;
-	if (access(ZONES "/Asia/Tokyo", R_OK) < 0)
-		skip();
 	open_at_home(&nights, "2026-01-10T12:00:00Z", "Asia/Tokyo", path);
 	load(&nights, "cron: '30 2 * * *'");
 	assert_int_equal(truncate(path, 100), 0);
