@@ -183,6 +183,7 @@ libscheduler_a_SOURCES += \
 	scheduler/token.c scheduler/token.h \
 	scheduler/view_dags.c scheduler/view_dags.h \
 	scheduler/view_metrics.c \
+	scheduler/view_history.c scheduler/view_history.h \
 	scheduler/view_summary.c scheduler/view_summary.h
 EXTRA_DIST += scheduler/statements_web.def
 EXTRA_DIST += build-aux/embed.sh scheduler/schema.sql scheduler/schema_2.sql scheduler/statements.def scheduler/statements_queue.def \

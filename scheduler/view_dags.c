@@ -31,6 +31,7 @@ struct kept {
 };
 
 struct view_dags_kept {
+	struct view_histories *histories;
 	struct kept *items; /* by name */
 	size_t count;
 };
@@ -46,7 +47,10 @@ static void free_items(struct kept *items, size_t count)
 
 struct view_dags_kept *view_dags_kept_new(void)
 {
-	return mem_zalloc(sizeof(struct view_dags_kept));
+	struct view_dags_kept *kept = mem_zalloc(sizeof *kept);
+
+	kept->histories = view_histories_new();
+	return kept;
 }
 
 void view_dags_kept_free(struct view_dags_kept *kept)
@@ -54,6 +58,7 @@ void view_dags_kept_free(struct view_dags_kept *kept)
 	if (kept == NULL)
 		return;
 	free_items(kept->items, kept->count);
+	view_histories_free(kept->histories);
 	free(kept);
 }
 
@@ -262,7 +267,7 @@ int view_dags(struct store *store, struct zones *zones, const struct view_dag_fa
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	struct view_summary *summaries;
 	json_t *list;
-	int rc = view_summaries(store, &listing, &arena, &summaries, &count, err);
+	int rc = view_summaries(store, &listing, NULL, &arena, &summaries, &count, err);
 
 	if (rc < 0)
 		return rc;
@@ -279,7 +284,7 @@ int view_dags_text(struct store *store, const struct view_listing *listing, stru
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	struct view_summary *summaries;
 	size_t count;
-	int rc = view_summaries(store, listing, &arena, &summaries, &count, err);
+	int rc = view_summaries(store, listing, kept->histories, &arena, &summaries, &count, err);
 
 	if (rc < 0)
 		return rc;

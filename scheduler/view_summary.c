@@ -11,8 +11,6 @@
 #include "scheduler/view_due.h"
 #include "scheduler/view_rows.h"
 
-enum { RUNS_MAX = 1000 };
-
 /* --- reading ---------------------------------------------------------------------------------------------- */
 
 static void begin(const struct view_listing *listing, const char *name, const struct view_dag_facts *facts,
@@ -39,71 +37,28 @@ static void take_row(sqlite3_stmt *stmt, struct arena *arena, struct view_summar
 	summary->paused_wall_ms = sqlite3_column_int64(stmt, 3);
 }
 
-static void take_latest(const struct store *store, sqlite3_stmt *stmt, struct arena *arena, const char *dag,
-			struct view_latest *out)
-{
-	*out = (struct view_latest){
-		.number = sqlite3_column_int64(stmt, 0),
-		.state = arena_strdup(arena, view_text(stmt, 1)),
-		.trigger = arena_strdup(arena, view_text(stmt, 2)),
-		.created_wall_ms = sqlite3_column_int64(stmt, 3),
-		.started_wall_ms = sqlite3_column_int64(stmt, 4),
-		.ended_wall_ms = sqlite3_column_int64(stmt, 5),
-	};
-	out->orphaned = view_is_orphaned(store, dag, (uint64_t)out->number, out->state);
-}
-
-static int read_latest(struct store *store, int runs, struct arena *arena, struct view_summary *summary,
-		       struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag_latest);
-	size_t max = runs < 1 ? 1 : runs > RUNS_MAX ? RUNS_MAX : (size_t)runs;
-	int rc;
-
-	summary->latest = arena_alloc(arena, max * sizeof *summary->latest);
-	sqlite3_bind_int64(stmt, 1, summary->id);
-	sqlite3_bind_int64(stmt, 2, (int64_t)max);
-	while ((rc = view_next(store, stmt, err)) == 1) {
-		struct view_latest *latest = &summary->latest[summary->latest_count++];
-
-		take_latest(store, stmt, arena, summary->name, latest);
-		if (summary->last_success_wall_ms == 0 &&
-		    strcmp(latest->state, run_states[RUN_SUCCEEDED].name) == 0)
-			summary->last_success_wall_ms = latest->ended_wall_ms;
-	}
-	return rc;
-}
-
-/* *number_out stays as it is where the statement has no row for the DAG. */
-static int read_number(struct store *store, enum store_statement which, int64_t dag, int64_t *number_out,
-		       struct err *err)
-{
-	sqlite3_stmt *stmt = store_statement(store, which);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, dag);
-	rc = view_next(store, stmt, err);
-	if (rc == 1) {
-		*number_out = sqlite3_column_int64(stmt, 0);
-		sqlite3_reset(stmt);
-	}
-	return rc < 0 ? rc : 0;
-}
-
-/* Mostly one of the latest did succeed, and nothing else is asked. */
+/* A history that is not kept. */
 static int read_history(struct store *store, int runs, struct arena *arena, struct view_summary *summary,
 			struct err *err)
 {
-	int64_t late_wall_ms = 0;
-	int rc = read_latest(store, runs, arena, summary, err);
+	struct view_history *history = arena_alloc(arena, sizeof *history);
 
-	if (rc == 0 && summary->last_success_wall_ms == 0)
-		rc = read_number(store, STMT_web_dag_last_success, summary->id,
-				 &summary->last_success_wall_ms, err);
-	if (rc == 0)
-		rc = read_number(store, STMT_web_dag_late, summary->id, &late_wall_ms, err);
-	summary->late_since_wall_ms = late_wall_ms > summary->last_success_wall_ms ? late_wall_ms : 0;
-	return rc;
+	summary->history = history;
+	return view_history_read(store, summary->id, summary->name, runs, arena, history, err);
+}
+
+static int read_active(struct store *store, struct view_summary *summary, struct err *err)
+{
+	sqlite3_stmt *stmt = store_statement(store, STMT_web_dag_active);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, summary->id);
+	rc = view_next(store, stmt, err);
+	if (rc != 1)
+		return rc;
+	summary->active = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return 0;
 }
 
 int view_summary_read(struct store *store, const struct view_listing *listing, const char *name,
@@ -121,7 +76,7 @@ int view_summary_read(struct store *store, const struct view_listing *listing, c
 	take_row(stmt, arena, out);
 	sqlite3_reset(stmt);
 	rc = read_history(store, listing->runs, arena, out, err);
-	return rc < 0 ? rc : read_number(store, STMT_web_dag_active, out->id, &out->active, err);
+	return rc < 0 ? rc : read_active(store, out, err);
 }
 
 /* --- all of them ------------------------------------------------------------------------------------------ */
@@ -177,7 +132,7 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Few DAGs have any: one question for all of them. */
-static int read_active(struct store *store, struct arena *arena, struct view_summary *summaries, size_t count,
+static int read_all_active(struct store *store, struct arena *arena, struct view_summary *summaries, size_t count,
 		       struct err *err)
 {
 	sqlite3_stmt *stmt = store_statement(store, STMT_web_dags_active);
@@ -197,8 +152,26 @@ static int read_active(struct store *store, struct arena *arena, struct view_sum
 	return rc;
 }
 
-int view_summaries(struct store *store, const struct view_listing *listing, struct arena *arena,
-		   struct view_summary **out, size_t *count_out, struct err *err)
+/* Of those that are in the database. */
+static int read_histories(struct store *store, const struct view_listing *listing, struct view_histories *kept,
+			  struct arena *arena, struct summaries *summaries, struct err *err)
+{
+	int rc = kept == NULL ? 0 : view_histories_settle(kept, store, listing->runs, listing->now_wall_ms, err);
+
+	for (size_t i = 0; rc == 0 && i < summaries->count; i++) {
+		struct view_summary *summary = &summaries->items[i];
+
+		if (summary->id == 0)
+			continue;
+		rc = kept == NULL ? read_history(store, listing->runs, arena, summary, err)
+				  : view_histories_find(kept, store, summary->id, summary->name, summary->active > 0,
+							&summary->history, err);
+	}
+	return rc;
+}
+
+int view_summaries(struct store *store, const struct view_listing *listing, struct view_histories *kept,
+		   struct arena *arena, struct view_summary **out, size_t *count_out, struct err *err)
 {
 	__attribute__((cleanup(summaries_fini))) struct summaries summaries = { 0 };
 	int rc = view_begin(store, err);
@@ -206,11 +179,10 @@ int view_summaries(struct store *store, const struct view_listing *listing, stru
 	if (rc < 0)
 		return rc;
 	rc = read_rows(store, listing, arena, &summaries, err);
-	for (size_t i = 0; rc == 0 && i < summaries.count; i++)
-		if (summaries.items[i].id != 0)
-			rc = read_history(store, listing->runs, arena, &summaries.items[i], err);
 	if (rc == 0)
-		rc = read_active(store, arena, summaries.items, summaries.count, err);
+		rc = read_all_active(store, arena, summaries.items, summaries.count, err);
+	if (rc == 0)
+		rc = read_histories(store, listing, kept, arena, &summaries, err);
 	view_end(store);
 	if (rc < 0)
 		return rc;
@@ -253,7 +225,7 @@ static json_t *latest_object(const struct view_latest *latest)
 	view_set_number(run, "number", latest->number);
 	view_set_text(run, "state", latest->state);
 	view_set_text(run, "trigger", latest->trigger);
-	json_object_set_new_nocheck(run, "orphaned", json_boolean(latest->orphaned));
+	json_object_set_new_nocheck(run, "orphaned", json_boolean(latest->orphaned != 0));
 	view_set_time(run, "created", latest->created_wall_ms);
 	view_set_time(run, "started", latest->started_wall_ms);
 	view_set_time(run, "ended", latest->ended_wall_ms);
@@ -267,10 +239,18 @@ static const struct view_dag_facts *facts_of(const struct view_summary *summary)
 	return summary->facts == NULL ? &none : summary->facts;
 }
 
+static const struct view_history *history_of(const struct view_summary *summary)
+{
+	static const struct view_history none;
+
+	return summary->history == NULL ? &none : summary->history;
+}
+
 /* What is added here is added to view_summary_digest. */
 json_t *view_summary_object(const struct view_summary *summary, struct zones *zones)
 {
 	const struct view_dag_facts *facts = facts_of(summary);
+	const struct view_history *history = history_of(summary);
 	json_t *object = json_object(), *latest = json_array();
 
 	view_set_text(object, "dag", summary->name);
@@ -285,11 +265,11 @@ json_t *view_summary_object(const struct view_summary *summary, struct zones *zo
 	json_object_set_new_nocheck(object, "schedules", schedules_array(facts->dag, zones));
 	view_set_time(object, "next_due", summary->next_due_wall_ms);
 	view_set_time(object, "next_start", summary->next_start_wall_ms);
-	view_set_time(object, "last_success", summary->last_success_wall_ms);
-	view_set_time(object, "late_since", summary->late_since_wall_ms);
+	view_set_time(object, "last_success", history->last_success_wall_ms);
+	view_set_time(object, "late_since", history->late_since_wall_ms);
 	view_set_number(object, "active", summary->active);
-	for (size_t i = 0; i < summary->latest_count; i++)
-		json_array_append_new(latest, latest_object(&summary->latest[i]));
+	for (size_t i = 0; i < history->latest_count; i++)
+		json_array_append_new(latest, latest_object(&history->latest[i]));
 	json_object_set_new_nocheck(object, "latest", latest);
 	return object;
 }
@@ -328,10 +308,8 @@ void view_summary_digest(const struct view_summary *summary, struct zones *zones
 		summary->paused_wall_ms,
 		summary->next_due_wall_ms,
 		summary->next_start_wall_ms,
-		summary->last_success_wall_ms,
-		summary->late_since_wall_ms,
 		summary->active,
-		(int64_t)summary->latest_count,
+		(int64_t)history_of(summary)->edition,
 	};
 	struct digest digest;
 
@@ -343,15 +321,5 @@ void view_summary_digest(const struct view_summary *summary, struct zones *zones
 	add_text(&digest, facts->problem);
 	add_text(&digest, summary->paused_by);
 	add_schedules(&digest, facts->dag, zones);
-	for (size_t i = 0; i < summary->latest_count; i++) {
-		const struct view_latest *latest = &summary->latest[i];
-
-		add_numbers(&digest,
-			    (const int64_t[]){ latest->number, latest->orphaned, latest->created_wall_ms,
-					       latest->started_wall_ms, latest->ended_wall_ms },
-			    5);
-		add_text(&digest, latest->state);
-		add_text(&digest, latest->trigger);
-	}
 	digest_end(&digest, out);
 }

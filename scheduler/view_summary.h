@@ -4,7 +4,7 @@
  * Lists are asked for again and again, and little of them has changed. So what a DAG's entry is made of can be
  * compared (view_summary_digest) before it is made into JSON, which takes most of the time.
  *
- * Ownership: all that a summary points to is in the arena it was read into, or the caller's facts.
+ * Ownership: all that a summary points to is in the arena it was read into, the caller's facts, or what is kept.
  */
 #ifndef SCHEDULER_VIEW_SUMMARY_H
 #define SCHEDULER_VIEW_SUMMARY_H
@@ -17,6 +17,7 @@
 #include "common/digest.h"
 #include "common/err.h"
 #include "scheduler/store.h"
+#include "scheduler/view_history.h"
 #include "scheduler/zones.h"
 
 struct view_dag_facts;
@@ -30,29 +31,23 @@ struct view_listing {
 	int64_t now_wall_ms;
 };
 
-struct view_latest {
-	int64_t number;
-	const char *state, *trigger;
-	bool orphaned;
-	int64_t created_wall_ms, started_wall_ms, ended_wall_ms; /* 0: not yet */
-};
-
 struct view_summary {
 	const char *name;
 	const struct view_dag_facts *facts; /* NULL: it has no file */
 	int64_t id;			    /* in the database; 0: it is not there */
 	const char *paused_by;		    /* "": it is not paused */
 	int64_t paused_wall_ms;
-	int64_t next_due_wall_ms, next_start_wall_ms;	  /* 0: none */
-	int64_t last_success_wall_ms, late_since_wall_ms; /* 0: never, not */
+	int64_t next_due_wall_ms, next_start_wall_ms; /* 0: none */
 	int64_t active;
-	struct view_latest *latest; /* newest first */
-	size_t latest_count;
+	const struct view_history *history; /* NULL: it is not in the database */
 };
 
-/* All of them by name, as of one moment: those that have a file, and those that have run. */
-int view_summaries(struct store *store, const struct view_listing *listing, struct arena *arena,
-		   struct view_summary **out, size_t *count_out, struct err *err);
+/*
+ * All of them by name, as of one moment: those that have a file, and those that have run. `kept` may be NULL; else
+ * histories come from there.
+ */
+int view_summaries(struct store *store, const struct view_listing *listing, struct view_histories *kept,
+		   struct arena *arena, struct view_summary **out, size_t *count_out, struct err *err);
 
 /* Of the one that `facts` (NULL: it has no file) tells of, within view_begin. */
 int view_summary_read(struct store *store, const struct view_listing *listing, const char *name,
@@ -61,7 +56,7 @@ int view_summary_read(struct store *store, const struct view_listing *listing, c
 
 json_t *view_summary_object(const struct view_summary *summary, struct zones *zones);
 
-/* Of all that the object tells. */
+/* Of all that the object tells. The history of each is kept: of two that differ, so does the edition. */
 void view_summary_digest(const struct view_summary *summary, struct zones *zones, uint8_t out[DIGEST_BYTES]);
 
 #endif

@@ -11,8 +11,13 @@
 #include "common/scope.h"
 #include "common/utf8.h"
 
-enum { COMPRESSED_BYTES_MIN = 1400 /* what one packet carries */, TAG_DIGITS = 20, TAG_BYTES = TAG_DIGITS + 5,
-       BLOCK_BYTES = 32 * 1024 };
+enum {
+	COMPRESSED_BYTES_MIN = 1400, /* what one packet carries */
+	LARGE_BYTES = 128 * 1024,
+	BLOCK_BYTES = 32 * 1024,
+	TAG_DIGITS = 20,
+	TAG_BYTES = TAG_DIGITS + 5,
+};
 
 static const struct {
 	enum err_code code;
@@ -155,9 +160,9 @@ static struct libdeflate_compressor *make_compressor(int level)
 	return compressor;
 }
 
-/* It needs some hundred KiB, which are not to be asked for for each answer. */
+/* They need some hundred KiB, which are not to be asked for for each answer. NULL: not needed yet. */
 struct answer_press {
-	struct libdeflate_compressor *compressor; /* NULL: not needed yet */
+	struct libdeflate_compressor *usual, *quick;
 };
 
 struct answer_press *answer_press_new(void)
@@ -167,17 +172,25 @@ struct answer_press *answer_press_new(void)
 
 void answer_press_free(struct answer_press *press)
 {
-	if (press != NULL)
-		libdeflate_free_compressor(press->compressor);
+	if (press != NULL) {
+		libdeflate_free_compressor(press->usual);
+		libdeflate_free_compressor(press->quick);
+	}
 	free(press);
 }
 
-/* Quickly: a third less than the fastest way leaves, in not much more time. */
+/*
+ * What is small, in not much more time than the fastest way takes, and a third smaller. Of what is large that is most of
+ * the time that the answer takes at all (the list of 200 DAGs: 1.6 ms in place of 0.55, for 19 KB in place of 23).
+ */
 static void *compress_answer(struct answer_press *press, const void *bytes, size_t n, size_t *compressed_bytes_out)
 {
-	if (press->compressor == NULL)
-		press->compressor = make_compressor(4);
-	return compress_bytes(press->compressor, bytes, n, compressed_bytes_out);
+	bool large = n >= LARGE_BYTES;
+	struct libdeflate_compressor **compressor = large ? &press->quick : &press->usual;
+
+	if (*compressor == NULL)
+		*compressor = make_compressor(large ? 1 : 4);
+	return compress_bytes(*compressor, bytes, n, compressed_bytes_out);
 }
 
 /* Well, as it is done once; but on the loop, and the three best levels take five times as long for a fiftieth less. */
@@ -190,7 +203,7 @@ static void *compress_asset(const void *bytes, size_t n, size_t *compressed_byte
 	return out;
 }
 
-/* Weak: it stands for the contents, compressed or not. */
+/* Weak: of what is small it stands for the contents, compressed or not. */
 static void tag_of(const void *bytes, size_t n, char tag_out[TAG_BYTES])
 {
 	uint8_t digest_bytes[DIGEST_BYTES];
@@ -211,20 +224,26 @@ struct answer_made *answer_make(char *text, size_t bytes, const char *type)
 	made->type = type;
 	made->bytes = (uint8_t *)text;
 	made->n = bytes;
-	tag_of(text, bytes, made->tag);
+	if (bytes < LARGE_BYTES)
+		tag_of(text, bytes, made->tag);
 	return made;
 }
 
-void answer_compress(struct answer_press *press, struct answer_made *made)
+static void compress_made(struct answer_press *press, struct answer_made *made)
 {
-	uint8_t *smaller;
+	uint8_t *smaller = compress_answer(press, made->bytes, made->n, &made->n);
 
-	if (made->n < COMPRESSED_BYTES_MIN)
-		return;
-	smaller = compress_answer(press, made->bytes, made->n, &made->n);
 	free(made->bytes);
 	made->bytes = smaller;
 	made->compressed = true;
+}
+
+void answer_finish(struct answer_made *made, struct answer_press *press)
+{
+	if (press != NULL && made->n >= COMPRESSED_BYTES_MIN)
+		compress_made(press, made);
+	if (made->tag[0] == '\0')
+		tag_of(made->bytes, made->n, made->tag);
 }
 
 void answer_release(struct answer_made *made)
@@ -269,7 +288,7 @@ static struct MHD_Response *response_of(struct answer_made *made)
 
 static bool is_known_already(const struct exchange *exchange, unsigned status, const struct answer_made *made)
 {
-	return status == 200 && answer_is_known(exchange, made->tag);
+	return status == 200 && made->tag[0] != '\0' && answer_is_known(exchange, made->tag);
 }
 
 void answer_made(struct exchange *exchange, unsigned status, struct answer_made *made)
@@ -293,8 +312,8 @@ void answer_text(struct exchange *exchange, unsigned status, char *text, size_t 
 {
 	struct answer_made *made = answer_make(text, bytes, type);
 
-	if (!is_known_already(exchange, status, made) && answer_may_compress(exchange))
-		answer_compress(exchange->connection->listener->web->press, made);
+	if (!is_known_already(exchange, status, made))
+		answer_finish(made, answer_may_compress(exchange) ? exchange->connection->listener->web->press : NULL);
 	answer_made(exchange, status, made);
 }
 

@@ -53,9 +53,12 @@ struct answer_made {
 	char tag[CACHE_TAG_BYTES];
 };
 
-/* These touch nothing of the server, so a thread may call them. Text of the heap is taken over; one holder has it. */
+/*
+ * These touch nothing of the server, so a thread may call them. Text of the heap is taken over; one holder has it. What is
+ * small has its tag then; what is large is first made small: `press` compresses it where it pays, unless that is NULL.
+ */
 struct answer_made *answer_make(char *text, size_t bytes, const char *type);
-void answer_compress(struct answer_press *press, struct answer_made *made); /* where it pays */
+void answer_finish(struct answer_made *made, struct answer_press *press);
 
 void answer_release(struct answer_made *made); /* NULL is harmless */
 void answer_made(struct exchange *exchange, unsigned status, struct answer_made *made); /* one hold is taken over */

@@ -84,8 +84,7 @@ static void make(struct aside *aside, struct job *job)
 	job->rc = page ? make_page(source, job, &text) : make_json(source, job, &text);
 	if (job->rc == 0) {
 		job->made = answer_make(text, strlen(text), page ? PLAIN_TYPE : "application/json");
-		if (job->may_compress)
-			answer_compress(aside->press, job->made);
+		answer_finish(job->made, job->may_compress ? aside->press : NULL);
 	}
 	job->took_ms = clock_mono_ms() - began_ms;
 }

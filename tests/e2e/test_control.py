@@ -355,6 +355,16 @@ def lists(box: Sandbox):
         for paused in (True, False) * 5:
             server.ask(f"/api/v1/dags/fails/{'' if paused else 'un'}pause", "POST")
             equal(server.get("/dags")["dags"][0]["paused"], paused, "paused")
+        for number in (2, 3):
+            box.stoker("run", os.path.join(box.dags, "fails.yaml"), code=1)  # another process, not the daemon
+            latest = [(run["number"], run["state"]) for run in server.get("/dags")["dags"][0]["latest"]]
+            equal(latest, [(n, "failed") for n in range(number, 0, -1)], "with a run that another process drove")
+        with contextlib.closing(sqlite3.connect(os.path.join(box.home, "stoker.db"))) as db, db:
+            db.execute("UPDATE run SET ended_ms = ended_ms - 40 * 86400000")
+        box.file("keep.yaml", "retention: {runs: {age: 30d, keep: 1}}\n")
+        box.stoker("gc", "--config", os.path.join(box.dags, "keep.yaml"), code=0)
+        os.unlink(os.path.join(box.dags, "keep.yaml"))
+        equal([run["number"] for run in server.get("/dags")["dags"][0]["latest"]], [3], "what a gc has left")
         box.file("fails.yaml", "name: fails\nsteps: 7\n")
         wait_for(lambda: server.get("/dags")["dags"][0]["problem"], "what is wrong with the file")
 

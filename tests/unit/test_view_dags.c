@@ -12,6 +12,7 @@
 #include "scheduler/token.h"
 #include "scheduler/view.h"
 #include "scheduler/view_dags.h"
+#include "scheduler/view_rows.h"
 #include "scheduler/view_summary.h"
 #include "tests/unit/run_fixture.h"
 #include "web/auth.h"
@@ -122,6 +123,16 @@ static void expect_text(const struct view_listing *listing, struct view_dags_kep
 	assert_string_equal(text, expected);
 }
 
+/* What happens to a run as a whole is in the audit trail. */
+static void add_move(int run)
+{
+	autofree char *text = mem_printf("INSERT INTO event (at_ms, kind, actor, origin, run)"
+					 " VALUES (1, 'run.moved', 'stoker', '', %d)",
+					 run);
+
+	sql(text);
+}
+
 static void what_is_kept_of_a_list_is_what_it_would_tell_now(void **state)
 {
 	static const char *const changes[] = {
@@ -161,6 +172,8 @@ static void what_is_kept_of_a_list_is_what_it_would_tell_now(void **state)
 	}
 	for (size_t i = 0; i < COUNT_OF(changes); i++) {
 		sql(changes[i]);
+		add_move(1);
+		add_move(2);
 		expect_text(&listing, kept);
 	}
 	facts[0].problem = "a.yaml:1:1: error";
@@ -182,6 +195,72 @@ static void what_is_kept_of_a_list_is_what_it_would_tell_now(void **state)
 	expect_text(&listing, kept);
 	view_dags_kept_free(kept);
 	zones_free(elsewhere);
+}
+
+static int64_t number_of_latest(struct view_histories *kept, int64_t now_wall_ms, bool active)
+{
+	const struct view_history *history;
+	int64_t number;
+
+	assert_int_equal(view_begin(store, &err), 0);
+	assert_int_equal(view_histories_settle(kept, store, 3, now_wall_ms, &err), 0);
+	assert_int_equal(view_histories_find(kept, store, 1, "night", active, &history, &err), 0);
+	number = history->latest[0].number;
+	view_end(store);
+	return number;
+}
+
+/* Each time the number of its latest run is another one, and nobody says so but for the one way that is looked at. */
+static void a_history_is_read_again_when_it_may_be_another_one(void **state)
+{
+	struct view_histories *kept = view_histories_new();
+	int64_t now_wall_ms = FIXTURE_NOW_MS;
+
+	(void)state;
+	new_run();
+	sql("UPDATE run SET state = 'failed', ended_ms = 1");
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 1);
+	sql("UPDATE run SET number = 2");
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 1);
+	assert_int_equal(number_of_latest(kept, now_wall_ms, true), 2);
+	sql("UPDATE run SET number = 3");
+	add_move(1);
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 3);
+	sql("UPDATE run SET number = 4");
+	sql("INSERT INTO event (at_ms, kind, actor, origin, run, step) VALUES (1, 'task.ended', 'stoker', '', 1, 0)");
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 3);
+	add_move(0);
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 4);
+	sql("UPDATE run SET number = 5");
+	add_move(77); /* it is gone */
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 5);
+	sql("UPDATE run SET number = 6");
+	assert_int_equal(number_of_latest(kept, now_wall_ms + 59999, false), 5);
+	assert_int_equal(number_of_latest(kept, now_wall_ms + 60000, false), 6);
+	sql("UPDATE run SET number = 7");
+	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 7); /* the clock was set back */
+	view_histories_free(kept);
+}
+
+static void another_edition_is_another_history(void **state)
+{
+	struct view_histories *kept = view_histories_new();
+	const struct view_history *first, *again, *changed;
+	uint64_t edition;
+
+	(void)state;
+	new_run();
+	assert_int_equal(view_begin(store, &err), 0);
+	assert_int_equal(view_histories_settle(kept, store, 3, FIXTURE_NOW_MS, &err), 0);
+	assert_int_equal(view_histories_find(kept, store, 1, "night", true, &first, &err), 0);
+	edition = first->edition;
+	assert_int_equal(view_histories_find(kept, store, 1, "night", true, &again, &err), 0);
+	assert_int_equal(again->edition, edition);
+	view_end(store);
+	sql("UPDATE run SET started_ms = 9");
+	assert_int_equal(view_histories_find(kept, store, 1, "night", true, &changed, &err), 0);
+	assert_int_not_equal(changed->edition, edition);
+	view_histories_free(kept);
 }
 
 static void add_events(int count)
@@ -402,6 +481,7 @@ static void nothing_walks_through_what_grows(void **state)
 		STMT_find_token,
 		STMT_web_open_runs,
 		STMT_web_last_move,
+		STMT_web_moved_dags,
 		STMT_web_last_run,
 		STMT_web_last_version,
 	};
@@ -435,6 +515,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(dags_of_files_and_of_runs_are_one_list_by_name),
 		TEST(what_is_kept_of_a_list_is_what_it_would_tell_now),
+		TEST(a_history_is_read_again_when_it_may_be_another_one),
+		TEST(another_edition_is_another_history),
 		TEST(what_is_kept_of_the_latest_events_is_what_they_would_be_now),
 		TEST(a_dag_is_due_by_the_clock_of_the_scheduler),
 		TEST(the_last_success_is_found_however_many_failed_since),
