@@ -9,14 +9,16 @@
  *   bound ask PORT PATH N ROUNDS PAUSE_MS
  *                                     N connections to this machine ask for PATH at once, ROUNDS times
  *   bound answer PORT BYTES           a server that has as many bytes for whatever is asked, until it is ended
+ *   bound library PORT BYTES          the same, made with libmicrohttpd: what the library takes with nothing behind it
  *
- * Each but print and answer writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
+ * Each but print, answer and library writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
  *   {"seconds": 1.25, "count": 1000, "rss_peak_bytes": 0, "status": 0}
  * and ask adds "p50_ms" and "p99_ms", from a request to the last byte of its answer.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <spawn.h>
@@ -419,6 +421,41 @@ static void bound_answer(uint64_t port, uint64_t bytes)
 	}
 }
 
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+				  const char *version, const char *body, size_t *body_bytes, void **exchange)
+{
+	(void)url, (void)method, (void)version, (void)body, (void)body_bytes;
+	if (*exchange == NULL) { /* only the header is there */
+		*exchange = context;
+		return MHD_YES;
+	}
+	return MHD_queue_response(connection, MHD_HTTP_OK, context);
+}
+
+/* On a loop of somebody else's, as in stoker: by its epoll descriptor. */
+static void bound_library(uint64_t port, uint64_t bytes)
+{
+	char *body = calloc(1, (size_t)bytes);
+	struct MHD_Response *answer =
+		MHD_create_response_from_buffer((size_t)bytes, body, MHD_RESPMEM_PERSISTENT);
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct MHD_Daemon *daemon =
+		MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, answer, MHD_OPTION_SOCK_ADDR, &address,
+				 MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+	struct epoll_event event = { .events = EPOLLIN };
+	int loop = epoll_create1(EPOLL_CLOEXEC);
+
+	if (daemon == NULL)
+		die("listen on port %" PRIu64, port);
+	epoll_ctl(loop, EPOLL_CTL_ADD, MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, &event);
+	for (;;) {
+		epoll_wait(loop, &event, 1, -1);
+		MHD_run(daemon);
+	}
+}
+
 int main(int argc, char *argv[])
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -438,9 +475,11 @@ int main(int argc, char *argv[])
 			  parse_number(argv[6]));
 	else if (strcmp(what, "answer") == 0 && argc == 4)
 		bound_answer(parse_number(argv[2]), parse_number(argv[3]));
+	else if (strcmp(what, "library") == 0 && argc == 4)
+		bound_library(parse_number(argv[2]), parse_number(argv[3]));
 	else
 		die("usage: bound spawn N IN_FLIGHT WORD... | commit N FILE | copy BYTES FROM TO | "
 		    "print BYTES [BYTES_PER_S] | run WORD... | ask PORT PATH N ROUNDS PAUSE_MS | answer PORT "
-		    "BYTES");
+		    "BYTES | library PORT BYTES");
 	return 0;
 }
