@@ -7,12 +7,18 @@
  * Event names are noun.past_verb. Values are quoted where they need it and never hold secrets. Until log_open
  * nothing is written. Lines are gathered and written at LOG_BUFFER_BYTES or by log_flush; a failed write is
  * dropped: the log tells a story, the state is in the database.
+ *
+ * Nobody waits for whoever reads the log, be it a pipe that nobody empties, a terminal that was stopped with Ctrl-S, or a
+ * journal that is busy. What is not taken is kept and offered again by the next log_flush; of more than LOG_HELD_BYTES_MAX
+ * the newest lines are left out, and their number is told (log.dropped) once there is room.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+enum { LOG_HELD_BYTES_MAX = 1024 * 1024, LOG_PATIENCE_MS = 2000 };
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -31,7 +37,7 @@ struct log_field {
  */
 int log_open(const char *path, enum log_level least, bool json);
 void log_flush(void);
-void log_close(void);
+void log_close(void); /* what is left is offered for LOG_PATIENCE_MS */
 
 /* Lines for standard error wait for log_flush as those for a file do; else each is written at once. Warnings never wait. */
 void log_gather(void);

@@ -1,6 +1,8 @@
 """`stoker serve`: what is due starts by itself, what is triggered starts in turn, and whatever dies, the next daemon goes on
 as if nothing had happened."""
 
+import contextlib
+import fcntl
 import json
 import os
 import random
@@ -11,7 +13,7 @@ import subprocess
 import time
 
 from daemon import Control, Daemon, miss_due_times, ready_dag, settings
-from lib import BUILD, QUICK, SEED, SLOW, Sandbox, Skip, check, equal, has, main, story, wait_for
+from lib import BUILD, QUICK, SEED, SLOW, STOKER, Sandbox, Skip, check, equal, has, main, story, wait_for
 
 HELLO = "name: hello\nsteps:\n  a: {run: echo hi}\n"
 WAITS = """\
@@ -55,6 +57,45 @@ def second(box: Sandbox):
     check(daemon.running(), "the first one goes on")
     daemon.kill()
     Daemon(box).stop()
+
+
+def answers(box):
+    with contextlib.suppress(OSError):
+        return Control(box).ask("GET", "/healthz")[0] == 200
+
+
+def unread_pipe():
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    return read, write
+
+
+def unread_socket():
+    """As the journal gives it to services."""
+    ends = socket.socketpair()
+    return tuple(end.detach() for end in ends)
+
+
+@story("a log that nobody reads, or that a stopped terminal does not take, holds up no run and no end")
+def unread_log(box: Sandbox):
+    box.file("many.yaml", "name: many\nsteps:\n" + "".join(f"  s{i}: {{run: 'true'}}\n" for i in range(800)))
+    Daemon(box).stop()  # which makes what is needed
+    for number, opened in enumerate((unread_pipe, os.openpty, unread_socket), 1):
+        read, write = opened()
+        daemon = subprocess.Popen([STOKER, "serve"], env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=write, start_new_session=True)
+        try:
+            wait_for(lambda: answers(box), "the daemon answers")
+            done = json.loads(box.stoker("trigger", "many", "--wait", "--json", code=0).out)
+            equal((done["run"], done["state"]), (f"many/{number}", "succeeded"), f"a run beside {opened.__name__}")
+            check(os.get_blocking(write), "what the daemon shares with others blocks as before")
+            daemon.terminate()
+            equal(daemon.wait(30 * SLOW), 0, f"the end of the daemon beside {opened.__name__}")
+        finally:
+            daemon.kill()
+            daemon.wait()
+            os.close(read)
+            os.close(write)
 
 
 @story("runs of a DAG wait for their turn, and why says for which")

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "common/machine.h"
 #include "common/mem.h"
 #include "common/rng.h"
+#include "common/scope.h"
 
 static void err_from_errno_keeps_code_and_cause(void **state)
 {
@@ -261,6 +263,90 @@ static void log_escapes_what_comes_from_outside(void **state)
 	assert_null(strstr(line, "not.written"));
 }
 
+/* Up to an empty pipe. */
+static void read_on(int fd, struct buf *out)
+{
+	char bytes[8192];
+	ssize_t n;
+
+	while ((n = read(fd, bytes, sizeof bytes)) > 0)
+		buf_append(out, bytes, (size_t)n);
+}
+
+static size_t count_lines(const struct buf *text)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < text->bytes; i++)
+		lines += text->data[i] == '\n';
+	return lines;
+}
+
+/* A reader that has stopped, and goes on later. */
+static void log_waits_for_nobody_and_tells_what_it_left_out(void **state)
+{
+	enum { LINES = 40000 };
+	autobuf struct buf text = { 0 };
+	int ends[2], kept = dup(STDERR_FILENO);
+	size_t told;
+	unsigned dropped = 0;
+	const char *line;
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	fcntl(ends[1], F_SETPIPE_SZ, 4096);
+	dup2(ends[1], STDERR_FILENO);
+	assert_int_equal(log_open(NULL, LOG_INFO, false), 0);
+	for (int i = 0; i < LINES; i++)
+		log_info("line.written", NUMBER("n", i));
+	for (int i = 0; i < 1000; i++) {
+		read_on(ends[0], &text);
+		log_flush();
+	}
+	read_on(ends[0], &text);
+	log_info("line.written", NUMBER("n", LINES));
+	log_close();
+	read_on(ends[0], &text);
+	told = count_lines(&text);
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	close(ends[0]);
+	close(ends[1]);
+
+	line = strstr(buf_text(&text), "level=warn event=log.dropped lines=");
+	assert_non_null(line);
+	assert_int_equal(sscanf(line, "level=warn event=log.dropped lines=%u\n", &dropped), 1);
+	assert_int_equal(told + dropped, LINES + 2);
+	assert_in_range(dropped, 1, LINES - 1);
+	line = buf_text(&text);
+	for (size_t i = 0; i < told - 2; i++, line = strchr(line, '\n') + 1) {
+		int n = -1;
+
+		assert_int_equal(sscanf(line, "ts=%*s level=info event=line.written n=%d\n", &n), 1);
+		assert_int_equal(n, i);
+	}
+	assert_non_null(strstr(line, "n=40000\n"));
+}
+
+static void log_of_a_reader_that_has_gone_is_no_error(void **state)
+{
+	int ends[2], kept = dup(STDERR_FILENO);
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	assert_int_equal(log_open(NULL, LOG_INFO, false), 0);
+	assert_false(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK); /* children have it too */
+	close(ends[0]);
+	log_warn("line.written", NUMBER("n", 1));
+	log_close();
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +363,8 @@ int main(void)
 		cmocka_unit_test(clock_writes_spans_for_people),
 		cmocka_unit_test(machine_knows_its_moves),
 		cmocka_unit_test(log_escapes_what_comes_from_outside),
+		cmocka_unit_test(log_waits_for_nobody_and_tells_what_it_left_out),
+		cmocka_unit_test(log_of_a_reader_that_has_gone_is_no_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
