@@ -11,6 +11,7 @@ libcommon_a_SOURCES = \
 	common/log.c common/log.h \
 	common/machine.c common/machine.h \
 	common/mem.c common/mem.h \
+	common/outlet.c common/outlet.h \
 	common/pack.c common/pack.h \
 	common/parcel.c common/parcel.h \
 	common/rng.h \

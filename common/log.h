@@ -8,9 +8,8 @@
  * nothing is written. Lines are gathered and written at LOG_BUFFER_BYTES or by log_flush; a failed write is
  * dropped: the log tells a story, the state is in the database.
  *
- * Nobody waits for whoever reads the log, be it a pipe that nobody empties, a terminal that was stopped with Ctrl-S, or a
- * journal that is busy. What is not taken is kept and offered again by the next log_flush; of more than LOG_HELD_BYTES_MAX
- * the newest lines are left out, and their number is told (log.dropped) once there is room.
+ * Nobody waits for whoever reads the log (outlet.h). Of more than LOG_HELD_BYTES_MAX that are not taken the newest lines are
+ * left out, and their number is told (log.dropped) once there is room.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H

@@ -298,6 +298,7 @@ static int drive(struct session *session, const char *home, uint64_t id, struct 
 	if (open_outbox(session, home, err) < 0 || begin(session, err) < 0)
 		return command_fail(err);
 	run_out(session);
+	progress_wait(session->progress);
 	progress_free(session->progress);
 	if (session->left)
 		fprintf(stderr,

@@ -206,6 +206,7 @@ int onlooker_watch(struct store *store, uint64_t run, const struct onlooker *how
 	onlooker.progress = progress_new(stderr, isatty(STDERR_FILENO) == 1, onlooker.run);
 	status = watch(&onlooker, &err);
 	sigaction(SIGINT, &before, NULL);
+	progress_wait(onlooker.progress);
 	progress_free(onlooker.progress);
 	run_free(onlooker.read);
 	run_free(onlooker.run);

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/outlet.h"
 #include "common/scope.h"
 #include "scheduler/moment.h"
 #include "scheduler/progress_text.h"
@@ -17,6 +18,8 @@ enum {
 	ROWS_BESIDE = 3,	 /* header, the line that sums up the rest, and the one the cursor is on */
 	NAME_COLUMNS_MAX = 24,	 /* plain lines are aligned up to this width */
 	UNSTARTED_LINES_MAX = 5, /* of tasks that are not started because one before them failed */
+	KEPT_BYTES_MAX = 16 * 1024 * 1024, /* of lines that are not taken */
+	PATIENCE_MS = 2000,
 };
 
 /* A task as it was last seen, in the list of those in that state. */
@@ -26,7 +29,9 @@ struct seat {
 };
 
 struct progress {
-	FILE *out;
+	FILE *out; /* what it is; nothing is written by way of it */
+	struct outlet outlet;
+	uint64_t left_out; /* lines, since the last that was kept */
 	bool in_place;
 	bool finished;
 	const struct run *run;
@@ -50,22 +55,36 @@ static const struct task *task_at(const struct progress *progress, struct list *
 
 /* --- plain lines ---------------------------------------------------------------------------------------- */
 
-static void print_line(const struct progress *progress, const struct task *task, const char *text,
-		       int64_t wall_ms)
+static void put_line(struct progress *progress, const struct task *task, const char *text, int64_t wall_ms)
 {
 	const struct run *run = progress->run;
-	autobuf struct buf line = { 0 };
+	struct buf *out = &progress->outlet.pending;
 	char at[MOMENT_BYTES];
 
-	buf_printf(&line, "%s ", moment_clock(wall_ms, at));
+	buf_printf(out, "%s ", moment_clock(wall_ms, at));
 	if (task == NULL)
-		buf_printf(&line, "%s/%" PRIu64, run->row.dag, run->row.number);
+		buf_printf(out, "%s/%" PRIu64, run->row.dag, run->row.number);
 	else
-		buf_printf(&line, "%-*s", (int)progress->name_columns, task->step->name);
-	buf_append_text(&line, "  ");
-	terminal_escape(&line, text);
-	buf_append_byte(&line, '\n');
-	fwrite(line.data, 1, line.bytes, progress->out);
+		buf_printf(out, "%-*s", (int)progress->name_columns, task->step->name);
+	buf_append_text(out, "  ");
+	terminal_escape(out, text);
+	buf_append_byte(out, '\n');
+}
+
+static void print_line(struct progress *progress, const struct task *task, const char *text, int64_t wall_ms)
+{
+	char said[100];
+
+	if (!outlet_has_room(&progress->outlet, KEPT_BYTES_MAX)) {
+		progress->left_out++;
+		return;
+	}
+	if (progress->left_out > 0) {
+		snprintf(said, sizeof said, "%" PRIu64 " lines are left out: nobody read on", progress->left_out);
+		put_line(progress, NULL, said, wall_ms);
+	}
+	progress->left_out = 0;
+	put_line(progress, task, text, wall_ms);
 }
 
 static void print_event(struct progress *progress, const struct progress_seen *before,
@@ -220,17 +239,18 @@ static void compose(struct progress *progress, const struct terminal *terminal, 
 static void draw(struct progress *progress)
 {
 	struct terminal terminal = look_at_terminal(progress);
-	autobuf struct buf out = { 0 }, lines = { 0 };
+	struct buf *out = &progress->outlet.pending;
+	autobuf struct buf up = { 0 }, lines = { 0 };
 
-	erase(progress, &terminal, &out);
+	erase(progress, &terminal, &up);
 	compose(progress, &terminal, &lines);
 	if (progress->columns == terminal.columns && progress->drawn.bytes == lines.bytes &&
 	    memcmp(progress->drawn.data, lines.data, lines.bytes) == 0)
 		return;
-	buf_append(&out, lines.data, lines.bytes);
-	buf_append_text(&out, "\033[J");
-	fwrite(out.data, 1, out.bytes, progress->out);
-	fflush(progress->out);
+	buf_append(out, up.data, up.bytes);
+	buf_append(out, lines.data, lines.bytes);
+	buf_append_text(out, "\033[J");
+	outlet_flush(&progress->outlet);
 	progress->columns = terminal.columns;
 	buf_clear(&progress->drawn);
 	buf_append(&progress->drawn, lines.data, lines.bytes);
@@ -244,6 +264,7 @@ struct progress *progress_new(FILE *out, bool terminal, const struct run *run)
 	struct terminal screen = terminal_of(out);
 
 	progress->out = out;
+	outlet_open(&progress->outlet, fileno(out));
 	/*
 	 * One that is no terminal at all has no columns; a terminal that cannot move its cursor gets plain
 	 * lines.
@@ -265,6 +286,7 @@ struct progress *progress_new(FILE *out, bool terminal, const struct run *run)
 	}
 	if (!progress->in_place)
 		print_start(progress);
+	outlet_flush(&progress->outlet);
 	return progress;
 }
 
@@ -288,11 +310,9 @@ void progress_note(struct progress *progress, const struct task *task, const cha
 {
 	if (progress->in_place) {
 		struct terminal terminal = look_at_terminal(progress);
-		autobuf struct buf out = { 0 };
 
-		erase(progress, &terminal, &out);
-		buf_append_text(&out, "\033[J");
-		fwrite(out.data, 1, out.bytes, progress->out);
+		erase(progress, &terminal, &progress->outlet.pending);
+		buf_append_text(&progress->outlet.pending, "\033[J");
 		progress->lines = 0;
 		buf_clear(&progress->drawn);
 		progress->drawn_mono_ms = 0;
@@ -304,10 +324,9 @@ void progress_tick(struct progress *progress)
 {
 	int64_t now_ms;
 
-	if (!progress->in_place) {
-		fflush(progress->out);
-		return;
-	}
+	outlet_flush(&progress->outlet);
+	if (!progress->in_place || progress->outlet.pending.bytes > 0)
+		return; /* a terminal that does not take the last drawing gets no other */
 	now_ms = clock_mono_ms();
 	if (progress->drawn_mono_ms != 0 && now_ms - progress->drawn_mono_ms < DRAW_EVERY_MS)
 		return;
@@ -332,7 +351,7 @@ static const struct task *find_first_failed(const struct progress *progress)
 void progress_finish(struct progress *progress)
 {
 	struct terminal terminal = terminal_of(progress->out);
-	autobuf struct buf out = { 0 };
+	struct buf *out = &progress->outlet.pending;
 	char at[MOMENT_BYTES];
 
 	if (progress->finished)
@@ -341,18 +360,24 @@ void progress_finish(struct progress *progress)
 	if (progress->in_place)
 		draw(progress);
 	else
-		buf_printf(&out, "%s ", moment_clock(clock_wall_ms(), at));
-	progress_text_end(&terminal, &out, progress->run, find_first_failed(progress), progress->counts,
+		buf_printf(out, "%s ", moment_clock(clock_wall_ms(), at));
+	progress_text_end(&terminal, out, progress->run, find_first_failed(progress), progress->counts,
 			  clock_wall_ms());
-	fwrite(out.data, 1, out.bytes, progress->out);
-	fflush(progress->out);
+	outlet_flush(&progress->outlet);
+}
+
+void progress_wait(struct progress *progress)
+{
+	if (progress != NULL)
+		outlet_drain(&progress->outlet, -1);
 }
 
 void progress_free(struct progress *progress)
 {
 	if (progress == NULL)
 		return;
-	fflush(progress->out);
+	outlet_drain(&progress->outlet, PATIENCE_MS);
+	outlet_close(&progress->outlet);
 	buf_fini(&progress->drawn);
 	free(progress->widths);
 	free(progress->seats);

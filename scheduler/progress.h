@@ -5,6 +5,9 @@
  * it reads the core's structs and changes nothing. Counts are kept from the moves it is told of, so a move
  * costs O(1) and a drawing O(lines on the screen), however many tasks the run has.
  *
+ * The run does not wait for whoever reads this (outlet.h): a terminal that takes nothing, because it was stopped or the
+ * connection behind it is gone, is not drawn on; lines for a pager that does not read on are kept, up to 16 MiB.
+ *
  * Ownership: the run (and the core it is in) must outlive the progress.
  */
 #ifndef SCHEDULER_PROGRESS_H
@@ -34,7 +37,10 @@ void progress_tick(struct progress *progress);
 /* Leaves the final state on the screen, and says how to go on when the run did not succeed. */
 void progress_finish(struct progress *progress);
 
-/* NULL is harmless. */
+/* Returns when all of it was taken: for when there is nothing else to do any more. NULL is harmless. */
+void progress_wait(struct progress *progress);
+
+/* Gives whoever reads two more seconds. NULL is harmless. */
 void progress_free(struct progress *progress);
 
 #endif

@@ -1,14 +1,18 @@
 """The command line: what is refused before anything starts, exit codes, and the commands that tell and act."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
 import sqlite3
+import struct
 import subprocess
+import termios
 from contextlib import closing
 
-from lib import STOKER, Sandbox, check, equal, has, main, read_bytes, story, wait_for
+from lib import SLOW, STOKER, Sandbox, check, equal, has, main, read_bytes, story, wait_for
 
 COMMANDS = ("validate", "run", "next", "status", "runs", "logs", "why", "cancel", "retry", "checkpoints", "events")
 COMMANDS += ("list", "pause", "unpause", "backfill")
@@ -444,6 +448,43 @@ def plain(box: Sandbox):
     process.stderr.close()
     check(process.wait() in (0, 1, -signal.SIGPIPE), f"status {process.returncode}: {error}")
     check("rror:" not in error or "pipe" in error.lower(), f"what it says: {error}")
+
+
+def read_to_end(file):
+    text = b""
+    with contextlib.suppress(OSError):  # a terminal that nobody has open any more
+        while part := os.read(file, 65536):
+            text += part
+    return text
+
+
+@story("a run does not wait for whoever reads what it says: a pager that is not paged on, a terminal that takes nothing")
+def unread(box: Sandbox):
+    box.file("many.yaml", "name: many\nsteps:\n" + "".join(f"  s{i:03}: {{run: sleep 0.02}}\n" for i in range(400)))
+    for number, kind in enumerate(("pipe", "terminal"), 1):
+        read, write = os.pipe() if kind == "pipe" else os.openpty()
+        if kind == "pipe":
+            fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        else:
+            fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 300, 200, 0, 0))  # a drawing is large
+        done = subprocess.Popen([STOKER, "run", "many.yaml"], cwd=box.dags, env={**box.env, "TERM": "xterm"},
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=write, start_new_session=True)
+        try:
+            box.wait_state(f"many/{number}", "succeeded")
+            check(os.get_blocking(write), "what is shared with others blocks as before")
+            equal(done.poll(), None, f"it waits for its reader at the end, a {kind}")
+            os.close(write)
+            text = read_to_end(read)
+            equal(done.wait(30 * SLOW), 0, "exit status")
+        finally:
+            done.kill()
+            done.wait()
+            os.close(read)
+        has(text.decode(), "succeeded", "what it said at the end")
+        if kind == "pipe":
+            equal(text.count(b" running"), 400, "lines that tell of a start")
+        else:
+            check(text.count(b"\x1b[J") < 30, "drawings, of which most were left out")
 
 
 @story("who looks while the very first run makes the state folder sees nothing or the run, never an error")
