@@ -30,7 +30,7 @@
 #include "web/source.h"
 
 enum {
-	WEB_HEADER_BYTES_MAX = 32 * 1024,
+	WEB_CONNECTION_BYTES = 32 * 1024, /* of each; half of it is for the header of a request, cookies and all */
 	WEB_BODY_BYTES_MAX = 1024 * 1024,
 	WEB_CONNECTIONS_MAX = 1000, /* over TCP; and not more than the limit of open files leaves room for */
 	WEB_CONNECTIONS_EACH_MAX = 64, /* of one address that is not this machine's */

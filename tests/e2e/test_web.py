@@ -715,6 +715,9 @@ def many_streams(box: Sandbox):
 def sizes(box: Sandbox):
     with serving(box) as server:
         server.ask("/healthz")
+        for kib, status in ((15, 200), (17, 431)):  # what browsers send to localhost for all that is served there
+            answer = server.ask("/api/v1/dags", header={"Cookie": "x=" + "y" * (kib * 1024)})
+            equal(answer.status, status, f"a cookie of {kib} KiB")
         before = server.rss_kib()
         sock = server.raw(b"GET /api/v1/dags HTTP/1.1\r\nHost: localhost\r\n")
         sent = 0
