@@ -17,6 +17,7 @@ Environment: STOKER_BUILD (folder with stoker and stoker-agent), STOKER_SOURCE (
 (shorter), STOKER_TEST_STRICT=1 (a skip fails), STOKER_TEST_SEED=N (repeat), STOKER_TEST_KEEP=1 (leave sandboxes).
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -37,6 +38,16 @@ QUICK = os.environ.get("STOKER_TEST_QUICK") == "1"
 STRICT = os.environ.get("STOKER_TEST_STRICT") == "1"
 SEED = int(os.environ.get("STOKER_TEST_SEED") or random.SystemRandom().randrange(1, 10**6))
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+
+
+F_SETPIPE_SZ = 1031  # fcntl has a name for it since Python 3.10
+
+
+def small_pipe():
+    """Both ends of a pipe that is full soon."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, F_SETPIPE_SZ, 4096)
+    return read, write
 
 
 class Failed(Exception):

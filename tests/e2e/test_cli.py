@@ -12,7 +12,7 @@ import subprocess
 import termios
 from contextlib import closing
 
-from lib import SLOW, STOKER, Sandbox, check, equal, has, main, read_bytes, story, wait_for
+from lib import SLOW, STOKER, Sandbox, check, equal, has, main, read_bytes, small_pipe, story, wait_for
 
 COMMANDS = ("validate", "run", "next", "status", "runs", "logs", "why", "cancel", "retry", "checkpoints", "events")
 COMMANDS += ("list", "pause", "unpause", "backfill")
@@ -462,10 +462,8 @@ def read_to_end(file):
 def unread(box: Sandbox):
     box.file("many.yaml", "name: many\nsteps:\n" + "".join(f"  s{i:03}: {{run: sleep 0.02}}\n" for i in range(400)))
     for number, kind in enumerate(("pipe", "terminal"), 1):
-        read, write = os.pipe() if kind == "pipe" else os.openpty()
-        if kind == "pipe":
-            fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-        else:
+        read, write = small_pipe() if kind == "pipe" else os.openpty()
+        if kind == "terminal":
             fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 300, 200, 0, 0))  # a drawing is large
         done = subprocess.Popen([STOKER, "run", "many.yaml"], cwd=box.dags, env={**box.env, "TERM": "xterm"},
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=write, start_new_session=True)

@@ -2,7 +2,6 @@
 as if nothing had happened."""
 
 import contextlib
-import fcntl
 import json
 import os
 import random
@@ -13,7 +12,7 @@ import subprocess
 import time
 
 from daemon import Control, Daemon, miss_due_times, ready_dag, settings
-from lib import BUILD, QUICK, SEED, SLOW, STOKER, Sandbox, Skip, check, equal, has, main, story, wait_for
+from lib import BUILD, QUICK, SEED, SLOW, STOKER, Sandbox, Skip, check, equal, has, main, small_pipe, story, wait_for
 
 HELLO = "name: hello\nsteps:\n  a: {run: echo hi}\n"
 WAITS = """\
@@ -64,13 +63,7 @@ def answers(box):
         return Control(box).ask("GET", "/healthz")[0] == 200
 
 
-def unread_pipe():
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-    return read, write
-
-
-def unread_socket():
+def socket_pair():
     """As the journal gives it to services."""
     ends = socket.socketpair()
     return tuple(end.detach() for end in ends)
@@ -80,7 +73,7 @@ def unread_socket():
 def unread_log(box: Sandbox):
     box.file("many.yaml", "name: many\nsteps:\n" + "".join(f"  s{i}: {{run: 'true'}}\n" for i in range(800)))
     Daemon(box).stop()  # which makes what is needed
-    for number, opened in enumerate((unread_pipe, os.openpty, unread_socket), 1):
+    for number, opened in enumerate((small_pipe, os.openpty, socket_pair), 1):
         read, write = opened()
         daemon = subprocess.Popen([STOKER, "serve"], env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                   stderr=write, start_new_session=True)
