@@ -7,6 +7,11 @@
 #include "dag/suggest.h"
 #include "scheduler/placement.h"
 
+/* What this machine has at all; to ask costs three files. */
+struct capacity {
+	int64_t cpus, memory_bytes;
+};
+
 /* True when some worker is called or labelled as the step asks. */
 static bool has_worker_for(const struct settings *settings, const struct dag_step *step, bool *local_out)
 {
@@ -49,18 +54,15 @@ static int no_such_worker(const struct settings *settings, const struct dag_step
 }
 
 /* What this machine can never give is told before anything starts. (GPUs: only its agent knows them.) */
-static int check_size(const struct dag_step *step, struct err *err)
+static int check_size(const struct dag_step *step, const struct capacity *here, struct err *err)
 {
-	int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	int64_t memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-
-	if (step->resources.cpus_milli > cpus * 1000)
+	if (step->resources.cpus_milli > here->cpus * 1000)
 		return err_set(err, ERR_INVALID, "step '%s' asks for %g cpus, this machine has %d", step->name,
-			       (double)step->resources.cpus_milli / 1000, (int)cpus);
-	if (step->resources.memory_bytes > memory_bytes)
+			       (double)step->resources.cpus_milli / 1000, (int)here->cpus);
+	if (step->resources.memory_bytes > here->memory_bytes)
 		return err_set(err, ERR_INVALID, "step '%s' asks for %lld MiB of memory, this machine has %lld",
 			       step->name, (long long)step->resources.memory_bytes >> 20,
-			       (long long)memory_bytes >> 20);
+			       (long long)here->memory_bytes >> 20);
 	return 0;
 }
 
@@ -86,7 +88,7 @@ static int check_pool(const struct dag_step *step, const struct settings *settin
 }
 
 static int check_step(const struct dag *dag, const struct dag_step *step, const struct settings *settings,
-		      struct err *err)
+		      const struct capacity *here, struct err *err)
 {
 	bool local = false;
 
@@ -100,15 +102,20 @@ static int check_step(const struct dag *dag, const struct dag_step *step, const 
 			       " add 'source: .' to the DAG, or an absolute 'workdir'",
 			       step->name, step->worker);
 	if (local && (!placement_has_folder(dag, step) || settings->workers_count == 1) &&
-	    check_size(step, err) < 0)
+	    check_size(step, here, err) < 0)
 		return err->code;
 	return check_pool(step, settings, err);
 }
 
 int fitness_check(const struct dag *dag, const struct settings *settings, struct err *err)
 {
+	const struct capacity here = {
+		.cpus = sysconf(_SC_NPROCESSORS_ONLN),
+		.memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+	};
+
 	for (size_t i = 0; i < dag->steps_count; i++)
-		if (check_step(dag, &dag->steps[i], settings, err) < 0)
+		if (check_step(dag, &dag->steps[i], settings, &here, err) < 0)
 			return err->code;
 	return 0;
 }
