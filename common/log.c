@@ -20,7 +20,6 @@ static struct {
 	bool json;
 	enum log_level least;
 	struct outlet outlet;
-	uint64_t dropped; /* lines, since the last that was kept */
 } sink = { .fd = -1 };
 
 static bool is_plain(const char *text)
@@ -96,7 +95,6 @@ void log_close(void)
 	if (sink.fd != STDERR_FILENO)
 		close(sink.fd);
 	sink.open = sink.gathers = false;
-	sink.dropped = 0;
 }
 
 void log_gather(void)
@@ -132,13 +130,13 @@ static void put_line(enum log_level level, const char *event, const struct log_f
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, int count)
 {
-	if (!outlet_has_room(&sink.outlet, LOG_HELD_BYTES_MAX)) {
-		sink.dropped++;
+	uint64_t dropped;
+
+	if (!outlet_has_room(&sink.outlet, LOG_HELD_BYTES_MAX))
 		return;
-	}
-	if (sink.dropped > 0)
-		put_line(LOG_WARN, "log.dropped", LOG_FIELDS(NUMBER("lines", sink.dropped)), 1);
-	sink.dropped = 0;
+	dropped = outlet_left_out(&sink.outlet);
+	if (dropped > 0)
+		put_line(LOG_WARN, "log.dropped", LOG_FIELDS(NUMBER("lines", dropped)), 1);
 	put_line(level, event, fields, count);
 	if (level >= LOG_WARN || (sink.fd == STDERR_FILENO && !sink.gathers) ||
 	    sink.outlet.pending.bytes >= LOG_BUFFER_BYTES)

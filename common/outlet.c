@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,7 +88,18 @@ bool outlet_has_room(struct outlet *outlet, size_t bytes_max)
 {
 	if (outlet->pending.bytes >= bytes_max)
 		outlet_flush(outlet);
-	return outlet->pending.bytes < bytes_max;
+	if (outlet->pending.bytes < bytes_max)
+		return true;
+	outlet->left_out++;
+	return false;
+}
+
+uint64_t outlet_left_out(struct outlet *outlet)
+{
+	uint64_t lines = outlet->left_out;
+
+	outlet->left_out = 0;
+	return lines;
 }
 
 void outlet_drain(struct outlet *outlet, int patience_ms)

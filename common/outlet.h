@@ -18,6 +18,7 @@
 #define COMMON_OUTLET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/buf.h"
 
@@ -26,6 +27,7 @@ struct outlet {
 	bool is_own;  /* another one than was given */
 	bool is_file; /* it takes all at once */
 	struct buf pending;
+	uint64_t left_out; /* lines that there was no room for, and nobody was told of yet */
 };
 
 void outlet_open(struct outlet *outlet, int fd);
@@ -33,8 +35,11 @@ void outlet_open(struct outlet *outlet, int fd);
 /* What it takes now. */
 void outlet_flush(struct outlet *outlet);
 
-/* Less than so many bytes are kept, maybe after a flush. */
+/* For another line: less than so many bytes are kept, maybe after a flush. Else the line counts as left out. */
 bool outlet_has_room(struct outlet *outlet, size_t bytes_max);
+
+/* How many since this was asked last; asked where there is room, to tell of them. */
+uint64_t outlet_left_out(struct outlet *outlet);
 
 /* Until it has taken everything, or for so long; negative: without an end. */
 void outlet_drain(struct outlet *outlet, int patience_ms);

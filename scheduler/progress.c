@@ -31,7 +31,6 @@ struct seat {
 struct progress {
 	FILE *out; /* what it is; nothing is written by way of it */
 	struct outlet outlet;
-	uint64_t left_out; /* lines, since the last that was kept */
 	bool in_place;
 	bool finished;
 	const struct run *run;
@@ -74,16 +73,15 @@ static void put_line(struct progress *progress, const struct task *task, const c
 static void print_line(struct progress *progress, const struct task *task, const char *text, int64_t wall_ms)
 {
 	char said[100];
+	uint64_t left_out;
 
-	if (!outlet_has_room(&progress->outlet, KEPT_BYTES_MAX)) {
-		progress->left_out++;
+	if (!outlet_has_room(&progress->outlet, KEPT_BYTES_MAX))
 		return;
-	}
-	if (progress->left_out > 0) {
-		snprintf(said, sizeof said, "%" PRIu64 " lines are left out: nobody read on", progress->left_out);
+	left_out = outlet_left_out(&progress->outlet);
+	if (left_out > 0) {
+		snprintf(said, sizeof said, "%" PRIu64 " lines are left out: nobody read on", left_out);
 		put_line(progress, NULL, said, wall_ms);
 	}
-	progress->left_out = 0;
 	put_line(progress, task, text, wall_ms);
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "common/scope.h"
 #include "scheduler/run.h"
 #include "scheduler/view_rows.h"
 

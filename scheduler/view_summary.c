@@ -6,7 +6,6 @@
 #include "common/mem.h"
 #include "common/scope.h"
 #include "dag/dag.h"
-#include "scheduler/run.h"
 #include "scheduler/view_dags.h"
 #include "scheduler/view_due.h"
 #include "scheduler/view_rows.h"
