@@ -980,14 +980,6 @@ static void set_pools(struct engine *engine, const struct settings *settings)
 		core_set_pool(engine->core, settings->pools[i].name, settings->pools[i].slots);
 }
 
-/* A link with nothing begun is closed and freed when the loop runs. */
-static void drop_links(struct engine *engine)
-{
-	for (size_t i = 0; i < engine->workers_count; i++)
-		link_close(engine->workers[i].link, NULL, NULL);
-	uv_run(engine->loop, UV_RUN_DEFAULT);
-}
-
 int engine_open(uv_loop_t *loop, struct store *store, const struct settings *settings,
 		const struct engine_handler *handler, void *context, struct engine **engine_out,
 		struct err *err)
@@ -1003,7 +995,6 @@ int engine_open(uv_loop_t *loop, struct store *store, const struct settings *set
 	engine->core = core_new((uint64_t)clock_mono_us() ^ (uint64_t)getpid() << 32);
 	core_set_notices(engine->core, &settings->notices);
 	if (store_open(store->home, &engine->side, err) < 0 || open_workers(engine, settings, err) < 0) {
-		drop_links(engine);
 		engine_free(engine);
 		return err->code;
 	}

@@ -632,27 +632,30 @@ class Serve:
     """`stoker serve`, from its start to its first decision."""
 
     def __init__(self, home):
-        self.began = time.monotonic()
-        self.said = []  # (seconds after the start, line)
-        # In a session of its own, as service managers start it: Linux shares a processor out by sessions.
-        self.process = subprocess.Popen([STOKER, "serve"], env=home.env, stdin=subprocess.DEVNULL, start_new_session=True,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.began_ms = time.time() * 1000
+        self.log = os.path.join(home.path, f"serve.{time.monotonic_ns()}.log")  # what reads it while it is measured is in the way
+        with open(self.log, "wb") as log:
+            # In a session of its own, as service managers start it: Linux shares a processor out by sessions.
+            self.process = subprocess.Popen([STOKER, "serve"], env=home.env, stdin=subprocess.DEVNULL,
+                                            start_new_session=True, stdout=subprocess.DEVNULL, stderr=log)
 
-    def _listen(self):
-        for line in self.process.stderr:
-            self.said.append((time.monotonic() - self.began, line))
-
-    def wait_for(self, event, timeout=60):
-        """The time written in the first line of that event, in milliseconds since 1970."""
+    def wait_for(self, event, timeout=60, since=0):
+        """The time written in the first line of that event (its first fields may follow), in milliseconds since 1970; from
+        that byte of the log on."""
+        what, text = f" event={event} ".encode(), b""
         end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            for _after, line in self.said:
-                if f"event={event} " in line:
-                    return datetime.fromisoformat(line[3:line.index("Z")] + "+00:00").timestamp() * 1000
-            if self.process.poll() is not None:
-                raise Failed(f"stoker serve ended with {self.process.returncode}")
-            time.sleep(0.005)
+        with open(self.log, "rb") as log:
+            log.seek(since)
+            while time.monotonic() < end:
+                ended = self.process.poll()
+                text = text[text.rfind(b"\n") + 1:] + log.read()
+                at = text.find(what)
+                if at >= 0:
+                    stamp = text[text.rfind(b"\n", 0, at) + 1:at].split()[0]
+                    return seconds_of(stamp.decode("ascii").removeprefix("ts=")) * 1000
+                if ended is not None:
+                    raise Failed(f"stoker serve ended with {ended}: {text.decode(errors='replace')[-500:]}")
+                time.sleep(0.02)
         raise Failed(f"no {event}")
 
     def cpu_seconds(self):
@@ -693,8 +696,7 @@ def bench_daemon(parent, repeat):
             db.execute("UPDATE schedule SET settled_ms = settled_ms - 86400000, since_ms = since_ms - 86400000"
                        " WHERE id = ?", (1 + i,))
         serve = Serve(home)
-        began_ms = time.time() * 1000 - (time.monotonic() - serve.began) * 1000
-        first.append(serve.wait_for("schedule.due") - began_ms)
+        first.append(serve.wait_for("schedule.due") - serve.began_ms)
         serve.wait_for("run.ended")
         time.sleep(1)
         before = serve.cpu_seconds()
@@ -782,15 +784,15 @@ class Page:
 
     def run(self, dag, number, beside=None):
         """Tasks per second of a run, while those look on who `beside` calls."""
+        since = os.path.getsize(self.serve.log)
         self.home.stoker("trigger", dag)
         watcher = threading.Thread(target=beside or (lambda: None))
         watcher.start()
-        while True:
-            run = self.home.json("status", f"{dag}/{number}")
-            if run["state"] != "running" and run["ended"]:
-                break
-            time.sleep(0.5)
+        self.serve.wait_for(f"run.ended run={dag} number={number}", 600, since)
         watcher.join()
+        run = self.home.json("status", f"{dag}/{number}")
+        if run["state"] != "succeeded":
+            raise Failed(f"{dag}/{number} is {run['state']}")
         return len(run["tasks"]) / (seconds_of(run["ended"]) - seconds_of(run["started"]))
 
 

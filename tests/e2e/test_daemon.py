@@ -58,6 +58,15 @@ def second(box: Sandbox):
     Daemon(box).stop()
 
 
+@story("what is missing of the installation is told at start, which fails")
+def missing(box: Sandbox):
+    box.env["STOKER_AGENT"] = "/nowhere/stoker-agent"
+    for words in (["serve"], ["run", box.file("hello.yaml", HELLO)]):
+        has(box.stoker(*words, code=3).err, "STOKER_AGENT names /nowhere/stoker-agent", "what is missing")
+    del box.env["STOKER_AGENT"]
+    Daemon(box).stop()
+
+
 def answers(box):
     with contextlib.suppress(OSError):
         return Control(box).ask("GET", "/healthz")[0] == 200
