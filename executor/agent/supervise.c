@@ -155,7 +155,7 @@ __attribute__((format(printf, 3, 4))) static void note(struct supervisor *s, boo
 
 static void set_up_process(const struct supervise_plan *plan, const char *name)
 {
-	setsid();
+	setpgid(0, 0);
 	for (int fd = 0; fd < 3; fd++)
 		dup2(plan->null_fd, fd);
 	if (plan->report_fd != REPORT_FD)
