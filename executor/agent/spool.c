@@ -99,29 +99,25 @@ int spool_spec_read(int dir, struct arena *arena, struct spec *spec_out, struct 
 	return 0;
 }
 
-static int append(int dir, const struct buf *frame, struct err *err)
+int spool_notes_open(int dir)
 {
-	autoclose int fd = openat(dir, "spec", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0 || files_write(fd, frame->data, frame->bytes) < 0)
-		return err_errno(err, "write spec");
-	return 0;
+	return openat(dir, "spec", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 }
 
-int spool_session_write(int dir, const struct record_identity *maker, struct err *err)
+int spool_session_write(int notes, const struct record_identity *maker)
 {
 	autobuf struct buf frame = { 0 };
 
 	protocol_put_identity(&frame, maker);
-	return append(dir, &frame, err);
+	return files_write(notes, frame.data, frame.bytes);
 }
 
-int spool_step_write(int dir, const struct record_started *step, struct err *err)
+int spool_step_write(int notes, const struct record_started *step)
 {
 	autobuf struct buf frame = { 0 };
 
 	protocol_put_started(&frame, step);
-	return append(dir, &frame, err);
+	return files_write(notes, frame.data, frame.bytes);
 }
 
 int spool_session_read(int dir, struct arena *arena, struct record_identity *maker_out, struct record_started *step_out,

@@ -38,9 +38,10 @@ int spool_spec_write(int dir, const uint8_t *start_frame, size_t n, const struct
 int spool_spec_read(int dir, struct arena *arena, struct spec *spec_out, struct record_identity *identity_out,
 		    struct err *err);
 
-/* Notes who made the session of the step; and then the step. */
-int spool_session_write(int dir, const struct record_identity *maker, struct err *err);
-int spool_step_write(int dir, const struct record_started *step, struct err *err);
+/* For notes behind the spec: of who made the session of the step, and then of the step. -1: errno tells. */
+int spool_notes_open(int dir);
+int spool_session_write(int notes, const struct record_identity *maker);
+int spool_step_write(int notes, const struct record_started *step);
 
 /* ERR_NOT_FOUND: nobody made one yet. step_out->pid is 0 when that is not noted. Both point into the arena. */
 int spool_session_read(int dir, struct arena *arena, struct record_identity *maker_out, struct record_started *step_out,

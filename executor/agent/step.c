@@ -270,27 +270,37 @@ struct birth {
 	struct err err;
 };
 
-static int begin_session(pid_t supervisor, struct err *err)
+static int begin_session(pid_t supervisor, int notes, struct err *err)
 {
 	struct record_identity self = { .boot_id = process_boot_id(), .pid = getpid() };
 
 	setsid();
 	self.start_ticks = (int64_t)process_start_ticks(getpid());
-	if (spool_session_write(AT_FDCWD, &self, err) < 0)
-		return err->code;
+	if (notes < 0 || spool_session_write(notes, &self) < 0)
+		return err_errno(err, "write spec");
 	/* Whoever swept up after the supervisor before that was noted has not seen this process. */
 	return getppid() == supervisor ? 0 : err_set(err, ERR_NOT_FOUND, "its supervisor is gone");
+}
+
+static void note_step(int notes, pid_t pid)
+{
+	struct record_started step = { .pid = pid, .wall_ms = clock_wall_ms() };
+
+	step.resumed_from = step.resumed_digest = "";
+	spool_step_write(notes, &step); /* should there be no room, the journal tells it a little later */
 }
 
 /*
  * The one between the supervisor and the step makes the session, notes both, and ends at once; so the step leads none,
  * which would make a terminal that it opens its own, and its parent is the supervisor (a subreaper).
  */
-_Noreturn static void give_birth(const struct step_plan *plan, pid_t supervisor, int output, int outcome, int told)
+_Noreturn static void give_birth(const struct step_plan *plan, pid_t supervisor, int output, int outcome,
+				 int told)
 {
 	struct birth birth = { .pid = -1 };
+	int notes = spool_notes_open(AT_FDCWD);
 
-	if (begin_session(supervisor, &birth.err) == 0 && (birth.pid = fork()) < 0)
+	if (begin_session(supervisor, notes, &birth.err) == 0 && (birth.pid = fork()) < 0)
 		err_errno(&birth.err, "fork the step");
 	if (birth.pid == 0) {
 		struct err failure = { 0 };
@@ -300,17 +310,17 @@ _Noreturn static void give_birth(const struct step_plan *plan, pid_t supervisor,
 		_exit(127);
 	}
 	if (birth.pid > 0) {
-		struct record_started step = { .pid = birth.pid, .wall_ms = clock_wall_ms(), .resumed_from = "",
-					       .resumed_digest = "" };
-		struct err unused;
-
 		setpgid(birth.pid, birth.pid); /* in both, so that whoever is first may signal the group */
-		spool_step_write(AT_FDCWD, &step, &unused);
+		note_step(notes, birth.pid);
 	}
 	files_write(told, &birth, sizeof birth);
 	_exit(0);
 }
 
+/*
+ * The one in between runs while this process waits for its end, and borrows its memory (vfork on Linux): nothing is
+ * copied for it. Where that is a fork, under an emulator, all is the same.
+ */
 static pid_t fork_step(const struct step_plan *plan, int output, int outcome, struct err *err)
 {
 	struct birth birth = { .pid = -1 };
@@ -322,7 +332,7 @@ static pid_t fork_step(const struct step_plan *plan, int output, int outcome, st
 		err_errno(err, "a pipe for the step");
 		return -1;
 	}
-	between = fork();
+	between = vfork();
 	if (between == 0)
 		give_birth(plan, supervisor, output, outcome, told[1]);
 	close(told[1]);

@@ -220,6 +220,7 @@ static void who_made_the_session_is_noted_behind_the_spec(void **state)
 	struct buf frame = { 0 }, bytes = { 0 };
 	struct arena arena;
 	size_t before, noted;
+	int notes;
 	struct err err;
 
 	(void)state;
@@ -229,7 +230,9 @@ static void who_made_the_session_is_noted_behind_the_spec(void **state)
 	assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err), ERR_NOT_FOUND);
 	assert_int_equal(files_read(folder, "spec", 10000, &bytes), 0);
 	before = bytes.bytes;
-	assert_int_equal(spool_session_write(folder, &maker, &err), 0);
+	notes = spool_notes_open(folder);
+	assert_true(notes >= 0);
+	assert_int_equal(spool_session_write(notes, &maker), 0);
 	assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err), 0);
 	assert_true(who.pid == 8 && who.start_ticks == 10 && step.pid == 0);
 	assert_int_equal(spool_spec_read(folder, &arena, &back, &who, &err), 0);
@@ -237,7 +240,8 @@ static void who_made_the_session_is_noted_behind_the_spec(void **state)
 	buf_clear(&bytes);
 	assert_int_equal(files_read(folder, "spec", 10000, &bytes), 0);
 	noted = bytes.bytes;
-	assert_int_equal(spool_step_write(folder, &started, &err), 0);
+	assert_int_equal(spool_step_write(notes, &started), 0);
+	close(notes);
 	assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err), 0);
 	assert_true(who.pid == 8 && step.pid == 9);
 	buf_clear(&bytes);
