@@ -270,6 +270,15 @@ struct birth {
 	struct err err;
 };
 
+_Noreturn static void run_step(const struct step_plan *plan, int output, int outcome)
+{
+	struct err failure = { 0 };
+
+	become(plan, output, &failure);
+	files_write(outcome, &failure, sizeof failure);
+	_exit(127);
+}
+
 static int begin_session(pid_t supervisor, int notes, struct err *err)
 {
 	struct record_identity self = { .boot_id = process_boot_id(), .pid = getpid() };
@@ -302,13 +311,8 @@ _Noreturn static void give_birth(const struct step_plan *plan, pid_t supervisor,
 
 	if (begin_session(supervisor, notes, &birth.err) == 0 && (birth.pid = fork()) < 0)
 		err_errno(&birth.err, "fork the step");
-	if (birth.pid == 0) {
-		struct err failure = { 0 };
-
-		become(plan, output, &failure);
-		files_write(outcome, &failure, sizeof failure);
-		_exit(127);
-	}
+	if (birth.pid == 0)
+		run_step(plan, output, outcome);
 	if (birth.pid > 0) {
 		setpgid(birth.pid, birth.pid); /* in both, so that whoever is first may signal the group */
 		note_step(notes, birth.pid);
@@ -319,9 +323,9 @@ _Noreturn static void give_birth(const struct step_plan *plan, pid_t supervisor,
 
 /*
  * The one in between runs while this process waits for its end, and borrows its memory (vfork on Linux): nothing is
- * copied for it. Where that is a fork, under an emulator, all is the same.
+ * copied for it.
  */
-static pid_t fork_step(const struct step_plan *plan, int output, int outcome, struct err *err)
+static pid_t fork_apart(const struct step_plan *plan, int output, int outcome, struct err *err)
 {
 	struct birth birth = { .pid = -1 };
 	pid_t supervisor = getpid(), between;
@@ -349,6 +353,20 @@ static pid_t fork_step(const struct step_plan *plan, int output, int outcome, st
 	}
 	close(told[0]);
 	return birth.pid;
+}
+
+/* Emulators know no subreapers: its end would be told to somebody else. */
+static pid_t fork_step(const struct step_plan *plan, int output, int outcome, struct err *err)
+{
+	pid_t pid = plan->adopted ? fork_apart(plan, output, outcome, err) : fork();
+
+	if (pid == 0)
+		run_step(plan, output, outcome);
+	if (!plan->adopted && pid < 0)
+		err_errno(err, "fork the step");
+	else if (!plan->adopted)
+		setpgid(pid, pid);
+	return pid;
 }
 
 int step_start(const struct step_plan *plan, struct step *out, struct err *err)

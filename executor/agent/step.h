@@ -22,6 +22,7 @@ struct step_plan {
 	const char *folder;	    /* its absolute path */
 	const char *checkpoint_dir; /* absolute */
 	const char *resume_from;    /* absolute, or empty */
+	bool adopted;		    /* the caller is a subreaper; else the step is in its session */
 };
 
 struct step {
@@ -30,7 +31,7 @@ struct step {
 	int output;
 };
 
-/* Forks; the pipes' ends in `out` do not block. The caller is a subreaper, and the attempt's folder the current one. */
+/* Forks; the pipes' ends in `out` do not block. The attempt's folder is the current one. */
 int step_start(const struct step_plan *plan, struct step *out, struct err *err);
 
 /* Whether time may mend the error (no memory, no processes, a full disk, a program just being written). */
