@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 from daemon import Control, Daemon, miss_due_times, ready_dag, settings
@@ -66,40 +65,6 @@ def missing(box: Sandbox):
         has(box.stoker(*words, code=3).err, "STOKER_AGENT names /nowhere/stoker-agent", "what is missing")
     del box.env["STOKER_AGENT"]
     Daemon(box).stop()
-
-
-def precedence(daemon):
-    """What the kernel says of the daemon's threads: (scheduling policy, real-time priority) of its loop, and policies of
-    the others."""
-    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as file:
-        fields = file.read().rpartition(")")[2].split()
-    others = [os.sched_getscheduler(int(tid)) for tid in os.listdir(f"/proc/{daemon.pid}/task") if int(tid) != daemon.pid]
-    return (int(fields[38]), int(fields[37])), others
-
-
-@story("its loop goes before the work it starts, which has no part in that; and can be told to wait in line")
-def realtime(box: Sandbox):
-    box.file("policy.yaml", f"name: policy\nsteps:\n  a:\n    run: ['{sys.executable}', '-c', 'import os, resource; print("
-             "os.sched_getscheduler(0), *resource.getrlimit(resource.RLIMIT_RTPRIO))']\n")
-    daemon = Daemon(box)
-    ready_dag(box, "policy")
-    if "realtime=true" not in daemon.text:
-        equal(precedence(daemon)[0], (os.SCHED_OTHER, 0), "the loop, where it may not")
-        raise Skip("real-time priorities are not allowed here")
-    loop, others = precedence(daemon)
-    equal(loop, (os.SCHED_RR, 1), "the loop")
-    check(len(others) >= 2, "it has other threads")
-    equal(set(others), {os.SCHED_OTHER}, "they")
-    box.stoker("trigger", "policy", "--wait", code=0)
-    equal(box.log("policy/1", "a"), b"0 0 0\n", "a step's policy, and the limit that would let it have another")
-    settings(box, "realtime: false\n")
-    os.kill(daemon.pid, signal.SIGHUP)
-    wait_for(lambda: daemon.said("daemon.reloaded"), "it has read its settings again")
-    equal(precedence(daemon)[0], (os.SCHED_OTHER, 0), "the loop, told to wait in line")
-    daemon.stop()
-    daemon = Daemon(box)
-    has(daemon.text, "realtime=false", "what the next one says")
-    equal(precedence(daemon)[0], (os.SCHED_OTHER, 0), "its loop")
 
 
 def answers(box):
