@@ -9,8 +9,8 @@
  *
  * Whoever asks for what is queued already gets the same answer: fifty pages that look at the same run, as it goes on, are
  * one read at a time and not fifty. None of them is told what is older than its question: nobody joins what the thread
- * has begun, unless nothing has changed since. And it rests after each as long as that took, so that those who look leave half of a processor to
- * those who work.
+ * has begun, unless nothing has changed since. And it rests after each as long as that took, so that those who look leave
+ * half of a processor to those who work.
  *
  * Ownership: a struct aside is the web's. Exchanges that wait are linked in it until they are taken up again.
  */
@@ -27,10 +27,10 @@ bool aside_wants(const struct exchange *exchange);
  */
 void aside_ask(struct exchange *exchange, const char *key, int64_t version);
 
-/* Its handles are the loop's, and counted by the web. */
 /* Whether the answer is on its way to somebody already. */
 bool aside_makes(const struct aside *aside, const char *key, int64_t version);
 
+/* Its handles are the loop's, and counted by the web. */
 struct aside *aside_new(struct web *web);
 
 /* Whoever waits is told that the server ends. The thread has ended when this returns, and the handles are to be closed. */

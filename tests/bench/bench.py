@@ -633,7 +633,8 @@ class Serve:
 
     def __init__(self, home):
         self.began_ms = time.time() * 1000
-        self.log = os.path.join(home.path, f"serve.{time.monotonic_ns()}.log")  # what reads it while it is measured is in the way
+        # A file: who reads a pipe while something is measured is in its way.
+        self.log = os.path.join(home.path, f"serve.{time.monotonic_ns()}.log")
         with open(self.log, "wb") as log:
             # In a session of its own, as service managers start it: Linux shares a processor out by sessions.
             self.process = subprocess.Popen([STOKER, "serve"], env=home.env, stdin=subprocess.DEVNULL,
