@@ -360,7 +360,7 @@ struct frame_parcel {
 	bool transient;	  /* but it may be later */
 };
 
-/* Who leads the attempt: enough to tell it from any other process, ever. */
+/* Who leads the attempt, or the session of its step: enough to tell it from any other process, ever. */
 struct record_identity {
 	const char *boot_id;
 	int64_t pid;

@@ -18,7 +18,8 @@ static void mark_strays(struct process_list *list, const char *cookie)
 /*
  * A session keeps its number from being used again for as long as it has members. So if the number's owner is
  * now another process, the session is gone; and if nobody has it, its members are the attempt's, provided
- * that one of them has its cookie or is in its step's group. Without such a witness nobody is touched.
+ * that one of them has its cookie or is in its step's group. Without such a witness nobody is touched. Who made
+ * it mostly ended at once, and is one while it lives.
  */
 static void mark_session(struct process_list *list, const struct family *family)
 {
@@ -27,8 +28,11 @@ static void mark_session(struct process_list *list, const struct family *family)
 	for (size_t i = 0; i < list->count; i++) {
 		const struct process *process = &list->items[i];
 
-		if (process->pid == family->session && process->start_ticks != family->session_ticks)
-			return;
+		if (process->pid == family->session) {
+			if (process->start_ticks != family->session_ticks)
+				return;
+			witness = true;
+		}
 		if (process->session == family->session &&
 		    (process->marked || (family->group > 0 && process->group == family->group)))
 			witness = true;

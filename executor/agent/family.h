@@ -3,7 +3,7 @@
  *
  * Offspring of its supervisor (a subreaper: what loses its parent becomes its child, whatever session or
  * group it moved to), and strays that have the attempt's cookie in their environment, with their offspring.
- * Of a supervisor that died: the members of its session, where that is still the same one.
+ * Of a supervisor that died: the members of its step's session, where that is still the same one.
  *
  * Never found: this process itself, pid 1, zombies.
  */
@@ -17,8 +17,8 @@ struct family {
 	const pid_t *except; /* helpers of ours below it */
 	size_t except_count;
 	const char *cookie;	/* name of the attempt's folder; NULL: do not look for strays */
-	pid_t session;		/* of a supervisor that died; 0: not wanted */
-	uint64_t session_ticks; /* when its leader started */
+	pid_t session;		/* of the step of a supervisor that died; 0: not wanted */
+	uint64_t session_ticks; /* when who made it started */
 	pid_t group;		/* of its step; 0: not known */
 };
 

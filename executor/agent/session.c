@@ -931,6 +931,7 @@ int session_serve(const char *root)
 	struct err err = { 0 };
 
 	arena_init(&session.arena);
+	setsid(); /* Its supervisors are in it, and what a login does with its own is none of their business. */
 	if (set_up_loop(&session) < 0) {
 		fprintf(stderr, "stoker-agent: set up the loop: %s\n", strerror(errno));
 		return 1;

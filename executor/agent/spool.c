@@ -51,24 +51,88 @@ int spool_spec_write(int dir, const uint8_t *start_frame, size_t n, const struct
 	return 0;
 }
 
+/* The frames of a spec one after the other. */
+struct spec_reader {
+	struct buf bytes;
+	size_t at;
+};
+
+static int open_reader(struct spec_reader *reader, int dir, struct err *err)
+{
+	reader->at = 0;
+	buf_init(&reader->bytes, 0);
+	if (files_read(dir, "spec", SPEC_BYTES_MAX, &reader->bytes) == 0)
+		return 0;
+	err_errno(err, "read spec");
+	return err_set(err, ERR_CORRUPT, "the attempt's spec cannot be read");
+}
+
+static void close_reader(struct spec_reader *reader)
+{
+	buf_fini(&reader->bytes);
+}
+
+static bool next_frame(struct spec_reader *reader, enum frame_type type, struct frame *out)
+{
+	struct err unused;
+
+	if (protocol_next(reader->bytes.data + reader->at, reader->bytes.bytes - reader->at, out, &unused) != 1 ||
+	    out->type != type)
+		return false;
+	reader->at += out->whole_bytes;
+	return true;
+}
+
 int spool_spec_read(int dir, struct arena *arena, struct spec *spec_out, struct record_identity *identity_out,
 		    struct err *err)
 {
-	autobuf struct buf bytes = { 0 };
+	__attribute__((cleanup(close_reader))) struct spec_reader reader;
 	struct frame start, identity;
 
-	if (files_read(dir, "spec", SPEC_BYTES_MAX, &bytes) < 0) {
-		err_errno(err, "read spec");
-		return err_set(err, ERR_CORRUPT, "the attempt's spec cannot be read");
-	}
-	if (protocol_next(bytes.data, bytes.bytes, &start, err) != 1 || start.type != FRAME_START ||
-	    protocol_next(bytes.data + start.whole_bytes, bytes.bytes - start.whole_bytes, &identity, err) !=
-		    1 ||
-	    identity.type != RECORD_IDENTITY)
+	if (open_reader(&reader, dir, err) < 0)
+		return err->code;
+	if (!next_frame(&reader, FRAME_START, &start) || !next_frame(&reader, RECORD_IDENTITY, &identity))
 		return err_set(err, ERR_CORRUPT, "the attempt's spec is cut");
 	if ((spec_out != NULL && protocol_get_spec(&start, arena, spec_out) < 0) ||
 	    (identity_out != NULL && protocol_get_identity(&identity, arena, identity_out) < 0))
 		return err_set(err, ERR_CORRUPT, "the attempt's spec is damaged");
+	return 0;
+}
+
+int spool_notes_open(int dir)
+{
+	return openat(dir, "spec", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int spool_session_write(int notes, const struct record_identity *maker)
+{
+	autobuf struct buf frame = { 0 };
+
+	protocol_put_identity(&frame, maker);
+	return files_write(notes, frame.data, frame.bytes);
+}
+
+int spool_step_write(int notes, const struct record_started *step)
+{
+	autobuf struct buf frame = { 0 };
+
+	protocol_put_started(&frame, step);
+	return files_write(notes, frame.data, frame.bytes);
+}
+
+int spool_session_read(int dir, struct arena *arena, struct record_identity *maker_out, struct record_started *step_out,
+		       struct err *err)
+{
+	__attribute__((cleanup(close_reader))) struct spec_reader reader;
+	struct frame start, leader, maker, step;
+
+	if (open_reader(&reader, dir, err) < 0)
+		return err->code;
+	if (!next_frame(&reader, FRAME_START, &start) || !next_frame(&reader, RECORD_IDENTITY, &leader) ||
+	    !next_frame(&reader, RECORD_IDENTITY, &maker) || protocol_get_identity(&maker, arena, maker_out) < 0)
+		return err_set(err, ERR_NOT_FOUND, "no session is noted in the attempt's spec");
+	if (!next_frame(&reader, RECORD_STARTED, &step) || protocol_get_started(&step, arena, step_out) < 0)
+		*step_out = (struct record_started){ .resumed_from = "", .resumed_digest = "" };
 	return 0;
 }
 

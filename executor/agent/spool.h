@@ -1,7 +1,9 @@
 /*
  * spool.h - the files of one attempt: written by its supervisor, read back by whichever agent is connected
  *
- *   spec      FRAME_START as received, then RECORD_IDENTITY; complete before the attempt is visible
+ *   spec      FRAME_START as received, then RECORD_IDENTITY; complete before the attempt is visible. Then, for whoever
+ *             sweeps up after its supervisor: RECORD_IDENTITY of who made the step's session, before there is a step,
+ *             and RECORD_STARTED once there is
  *   journal   records, appended whole; only whole ones are ever shipped
  *   log       what the step printed, up to half of the limit
  *   log.tail  the last bytes beyond that, as a ring behind a page with two numbers
@@ -35,6 +37,15 @@ int spool_spec_write(int dir, const uint8_t *start_frame, size_t n, const struct
 /* ERR_CORRUPT when it is cut (after a power failure) or not there. Either pointer may be NULL. */
 int spool_spec_read(int dir, struct arena *arena, struct spec *spec_out, struct record_identity *identity_out,
 		    struct err *err);
+
+/* For notes behind the spec: of who made the session of the step, and then of the step. -1: errno tells. */
+int spool_notes_open(int dir);
+int spool_session_write(int notes, const struct record_identity *maker);
+int spool_step_write(int notes, const struct record_started *step);
+
+/* ERR_NOT_FOUND: nobody made one yet. step_out->pid is 0 when that is not noted. Both point into the arena. */
+int spool_session_read(int dir, struct arena *arena, struct record_identity *maker_out, struct record_started *step_out,
+		       struct err *err);
 
 /* --- journal -------------------------------------------------------------------------------------------- */
 

@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/scope.h"
 #include "executor/agent/files.h"
 #include "executor/agent/oom.h"
+#include "executor/agent/process.h"
+#include "executor/agent/spool.h"
 
 enum { SCRIPT_ARGUMENT_MAX = 100 * 1024, PROGRAM_PATH_BYTES = 4096 };
 
@@ -260,20 +264,120 @@ bool step_error_is_transient(int sys_errno)
 	}
 }
 
+/* What is told by the one in between. */
+struct birth {
+	pid_t pid; /* of the step */
+	struct err err;
+};
+
+_Noreturn static void run_step(const struct step_plan *plan, int output, int outcome)
+{
+	struct err failure = { 0 };
+
+	become(plan, output, &failure);
+	files_write(outcome, &failure, sizeof failure);
+	_exit(127);
+}
+
+static int begin_session(pid_t supervisor, int notes, struct err *err)
+{
+	struct record_identity self = { .boot_id = process_boot_id(), .pid = getpid() };
+
+	setsid();
+	self.start_ticks = (int64_t)process_start_ticks(getpid());
+	if (notes < 0 || spool_session_write(notes, &self) < 0)
+		return err_errno(err, "write spec");
+	/* Whoever swept up after the supervisor before that was noted has not seen this process. */
+	return getppid() == supervisor ? 0 : err_set(err, ERR_NOT_FOUND, "its supervisor is gone");
+}
+
+static void note_step(int notes, pid_t pid)
+{
+	struct record_started step = { .pid = pid, .wall_ms = clock_wall_ms() };
+
+	step.resumed_from = step.resumed_digest = "";
+	spool_step_write(notes, &step); /* should there be no room, the journal tells it a little later */
+}
+
+/*
+ * The one between the supervisor and the step makes the session, notes both, and ends at once; so the step leads none,
+ * which would make a terminal that it opens its own, and its parent is the supervisor (a subreaper).
+ */
+_Noreturn static void give_birth(const struct step_plan *plan, pid_t supervisor, int output, int outcome,
+				 int told)
+{
+	struct birth birth = { .pid = -1 };
+	int notes = spool_notes_open(AT_FDCWD);
+
+	if (begin_session(supervisor, notes, &birth.err) == 0 && (birth.pid = fork()) < 0)
+		err_errno(&birth.err, "fork the step");
+	if (birth.pid == 0)
+		run_step(plan, output, outcome);
+	if (birth.pid > 0) {
+		setpgid(birth.pid, birth.pid); /* in both, so that whoever is first may signal the group */
+		note_step(notes, birth.pid);
+	}
+	files_write(told, &birth, sizeof birth);
+	_exit(0);
+}
+
+/*
+ * The one in between runs while this process waits for its end, and borrows its memory (vfork on Linux): nothing is
+ * copied for it.
+ */
+static pid_t fork_apart(const struct step_plan *plan, int output, int outcome, struct err *err)
+{
+	struct birth birth = { .pid = -1 };
+	pid_t supervisor = getpid(), between;
+	int told[2];
+	ssize_t n;
+
+	if (pipe2(told, O_CLOEXEC) < 0) {
+		err_errno(err, "a pipe for the step");
+		return -1;
+	}
+	between = vfork();
+	if (between == 0)
+		give_birth(plan, supervisor, output, outcome, told[1]);
+	close(told[1]);
+	if (between < 0) {
+		err_errno(err, "fork the step");
+	} else {
+		n = read(told[0], &birth, sizeof birth);
+		waitpid(between, NULL, 0);
+		/* Killed: whether there is a step is for who sweeps up to find out. */
+		if (n != (ssize_t)sizeof birth)
+			raise(SIGKILL);
+		if (birth.pid < 0)
+			*err = birth.err;
+	}
+	close(told[0]);
+	return birth.pid;
+}
+
+/* Emulators know no subreapers: its end would be told to somebody else. */
+static pid_t fork_step(const struct step_plan *plan, int output, int outcome, struct err *err)
+{
+	pid_t pid = plan->adopted ? fork_apart(plan, output, outcome, err) : fork();
+
+	if (pid == 0)
+		run_step(plan, output, outcome);
+	if (!plan->adopted && pid < 0)
+		err_errno(err, "fork the step");
+	else if (!plan->adopted)
+		setpgid(pid, pid);
+	return pid;
+}
+
 int step_start(const struct step_plan *plan, struct step *out, struct err *err)
 {
 	int outcome[2] = { -1, -1 }, output[2] = { -1, -1 };
 	pid_t pid = -1;
 
-	if (pipe2(outcome, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-		err_errno(err, "fork the step");
-	} else if (pid == 0) {
-		struct err failure = { 0 };
-
-		become(plan, output[1], &failure);
-		files_write(outcome[1], &failure, sizeof failure);
-		_exit(127);
-	}
+	if (pipe2(outcome, O_CLOEXEC) < 0 || pipe2(output, O_CLOEXEC) < 0)
+		err_errno(err, "pipes for the step");
+	else
+		pid = fork_step(plan, output[1], outcome[1], err);
 	if (outcome[1] >= 0)
 		close(outcome[1]);
 	if (output[1] >= 0)
@@ -285,7 +389,6 @@ int step_start(const struct step_plan *plan, struct step *out, struct err *err)
 			close(output[0]);
 		return err->code;
 	}
-	setpgid(pid, pid); /* in both, so that whoever is first may signal the group */
 	fcntl(outcome[0], F_SETFL, O_NONBLOCK);
 	fcntl(output[0], F_SETFL, O_NONBLOCK);
 	*out = (struct step){ .pid = pid, .exec_pipe = outcome[0], .output = output[0] };

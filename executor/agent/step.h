@@ -1,8 +1,9 @@
 /*
  * step.h - makes a process into a step: its environment, folder, output, and the program itself
  *
- * The child leads a process group of its own; its output is one pipe. Whether the program could be run is
- * told through a second pipe, which closes when it runs and carries a struct err when it does not.
+ * The child leads a process group of its own, in a session that nobody else is in and that is noted in the spec of
+ * the attempt (spool.h) before the child is there; its output is one pipe. Whether the program could be run is told
+ * through a second pipe, which closes when it runs and carries a struct err when it does not.
  *
  * Its environment is built from an allow-list of the agent's own, what the DAG and the scheduler set, and
  * what only the worker knows: paths, devices and the cookie by which strays are found.
@@ -21,6 +22,7 @@ struct step_plan {
 	const char *folder;	    /* its absolute path */
 	const char *checkpoint_dir; /* absolute */
 	const char *resume_from;    /* absolute, or empty */
+	bool adopted;		    /* the caller is a subreaper; else the step is in its session */
 };
 
 struct step {
@@ -29,7 +31,7 @@ struct step {
 	int output;
 };
 
-/* Forks; the pipes' ends in `out` do not block. */
+/* Forks; the pipes' ends in `out` do not block. The attempt's folder is the current one. */
 int step_start(const struct step_plan *plan, struct step *out, struct err *err);
 
 /* Whether time may mend the error (no memory, no processes, a full disk, a program just being written). */

@@ -92,6 +92,7 @@ struct supervisor {
 	struct lease lease;
 	struct artifacts artifacts;
 	int signals;
+	bool is_subreaper;
 
 	struct step step; /* pid 0: not started */
 	bool step_ended;
@@ -155,7 +156,7 @@ __attribute__((format(printf, 3, 4))) static void note(struct supervisor *s, boo
 
 static void set_up_process(const struct supervise_plan *plan, const char *name)
 {
-	setsid();
+	setpgid(0, 0);
 	for (int fd = 0; fd < 3; fd++)
 		dup2(plan->null_fd, fd);
 	if (plan->report_fd != REPORT_FD)
@@ -665,6 +666,7 @@ static void start_step(struct supervisor *s)
 	}
 	if (name[0] != '\0')
 		resume_from = mem_printf("%s/%s", watch_folder(s->watch), name);
+	plan.adopted = s->is_subreaper;
 	plan.checkpoint_dir = watch_folder(s->watch);
 	plan.resume_from = resume_from == NULL ? "" : resume_from;
 	if (step_start(&plan, &s->step, &s->failure) < 0) {
@@ -967,7 +969,7 @@ _Noreturn void supervise_run(const struct supervise_plan *plan)
 						  .name = s->name,
 						  .null_fd = STDIN_FILENO },
 			    start_ticks, &s->failure);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	s->is_subreaper = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 	set_up_attempt(s);
 	run(s);
 	keep_exit(s);

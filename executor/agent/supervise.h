@@ -1,7 +1,7 @@
 /*
  * supervise.h - the process that holds one attempt
  *
- * It leads a session of its own, makes the attempt visible, runs the step in a process group, keeps its log,
+ * It leads a process group of its own, makes the attempt visible, runs the step in a session, keeps its log,
  * watches its checkpoints, enforces its limits, ends what is left of it, and writes its exit record. It
  * outlives the agent that forked it and needs nobody.
  *

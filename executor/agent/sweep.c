@@ -25,6 +25,8 @@
 enum {
 	LOOK_MS = 50, /* between two looks at what is left */
 	KILL_LOOK_MS = 10,
+	MAKER_LOOK_MS = 1,
+	MAKER_MAX_MS = 5000, /* it writes twice and forks once */
 	FULL_RETRY_MS = 1000,
 	SEALING_MAX_MS = 60 * 60 * 1000,
 	JOURNAL_PIECE_BYTES = 256 * 1024,
@@ -38,9 +40,11 @@ struct sweeper {
 	bool has_spec;
 	bool same_boot;
 	struct record_identity identity;
+	pid_t session; /* of the step */
+	uint64_t session_ticks; /* when who made it started */
 	struct frame_stop request; /* what it was asked before its supervisor died */
 	bool stop_asked;
-	pid_t step;
+	pid_t step; /* 0: not known */
 	int64_t started_wall_ms;
 	struct spool_journal journal;
 	size_t ended; /* processes that were still there */
@@ -83,12 +87,44 @@ static void read_journal(struct sweeper *s)
 	}
 }
 
+static void read_session(struct sweeper *s)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct record_started step = { .pid = 0 };
+	struct record_identity maker;
+	struct err unused;
+
+	if (spool_session_read(s->dir, &arena, &maker, &step, &unused) < 0)
+		maker = s->identity; /* of a version whose supervisors led it themselves, or there is none */
+	s->session = (pid_t)maker.pid;
+	s->session_ticks = (uint64_t)maker.start_ticks;
+	if (s->step == 0)
+		s->step = (pid_t)step.pid;
+}
+
+/*
+ * From the death of the supervisor on nobody makes a step who has not noted its session (step.c). Who has is let do it:
+ * a step that is being made while one looks is not seen, and one that is noted is known whatever it has become.
+ */
+static void await_maker(struct sweeper *s)
+{
+	int64_t until = awake_after(awake_ms(), MAKER_MAX_MS);
+
+	read_session(s);
+	while (s->session > 0 && process_lives(s->session, s->session_ticks)) {
+		if (awake_ms() >= until)
+			process_signal(s->session, s->session_ticks, SIGKILL);
+		poll(NULL, 0, MAKER_LOOK_MS);
+	}
+	read_session(s);
+}
+
 static void find(const struct sweeper *s, struct process_list *found)
 {
 	struct family family = {
 		.cookie = s->plan->name,
-		.session = (pid_t)s->identity.pid,
-		.session_ticks = (uint64_t)s->identity.start_ticks,
+		.session = s->session,
+		.session_ticks = s->session_ticks,
 		.group = s->step,
 	};
 
@@ -108,6 +144,7 @@ static void end_all(struct sweeper *s)
 	struct process_list left = { 0 };
 	int64_t deadline;
 
+	await_maker(s);
 	find(s, &left);
 	s->ended = left.count;
 	if (left.count > 0) {

@@ -2,6 +2,8 @@
 """stoker-agent by itself: starting, shipping, losing and finding again, and what it refuses."""
 
 import os
+import random
+import shutil
 import signal
 import socket
 import stat
@@ -301,6 +303,38 @@ def a_killed_supervisor_is_lost_and_nothing_is_left(world):
     assert step.log == b"up\n" and step.of(71), step.log
 
 
+def a_supervisor_killed_while_it_starts_leaves_nothing(world):
+    """Whenever that is: its step, which nothing in its environment tells from a stranger, is found by its session."""
+    def runs(pid):
+        try:
+            return os.readlink("/proc/%s/exe" % pid) == program
+        except OSError:
+            return False
+
+    rng = random.Random(11)
+    agent = world.agent()
+    agent.claim(1)
+    program = world.path("long")
+    shutil.copy(shutil.which("sleep"), program)
+    started, most, span = 0, 150, 0.005
+    for number in range(1, most + 1):
+        ident = (1, 1, number)
+        step = agent.start(ident, ["env", "-i", program, "1000"], grace=200)
+        until = time.monotonic() + 30
+        while not os.path.exists(agent.folder(ident)) and time.monotonic() < until:
+            pass  # no pause: what is looked for is over in a few milliseconds
+        time.sleep(rng.random() * span)
+        os.kill(supervisor_of(agent.folder(ident)), signal.SIGKILL)
+        agent.ended(ident)
+        assert (step.exit.kind, step.exit.reason) == ("lost", "supervisor_lost"), step.exit
+        started += step.step_pid is not None
+        span *= 0.9 if step.step_pid is not None else 1.1  # so that half of them get so far, whatever this machine is
+        agent.forget(ident)
+    assert most / 10 < started < most * 0.9, "one of the moments that are looked for was never met: %d of %d" % (started, most)
+    left = [pid for pid in os.listdir("/proc") if pid.isdigit() and runs(pid)]
+    assert left == [], "of %d attempts, %d of them told, these are left: %s" % (most, started, left)
+
+
 def a_supervisor_lost_while_nobody_was_connected(world):
     agent = world.agent()
     agent.claim(1)
@@ -377,7 +411,7 @@ def another_boot_is_told_from_a_lost_supervisor(world):
         spec = file.read()
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
         boot = file.read().strip()
-    assert spec.count(boot) == 1
+    assert spec.count(boot) == 2, "of the supervisor, and of who made the session of its step"
     with open(os.path.join(folder, "spec"), "wb") as file:
         file.write(spec.replace(boot, b"00000000-0000-0000-0000-000000000000"))
     again = world.agent()

@@ -217,7 +217,7 @@ def hangups_and_interrupts_do_not_end_the_supervisor(world):
         os.kill(supervisor, sig)
     with open("/proc/%d/cmdline" % supervisor, "rb") as file:
         assert file.read().startswith(b"stoker-agent: supervise " + os.path.basename(agent.folder(ONE)).encode()), "its title"
-    assert os.getsid(supervisor) == supervisor
+    assert os.getpgid(supervisor) == supervisor
     assert set(os.listdir("/proc/%d/fd" % supervisor)) & {"0", "1", "2"} and all(
         os.readlink("/proc/%d/fd/%d" % (supervisor, fd)) == "/dev/null" for fd in range(3))
     open(world.path("gate"), "w").close()

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -100,6 +101,7 @@ static void strays_are_found_by_their_cookie(void **state)
 	snprintf(assignment, sizeof assignment, "STOKER_ATTEMPT_ID=unit-%d", (int)getpid());
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* or a test that fails leaves it, and who waits for its output */
 		setsid();
 		execve("/bin/sleep", argv, environment);
 		_exit(1);
@@ -110,21 +112,70 @@ static void strays_are_found_by_their_cookie(void **state)
 	family_find(&family, &found);
 	assert_int_equal(found.count, 1);
 	assert_int_equal(found.items[0].pid, pid);
-	/* A session counts only with a witness, and not when its number has another owner now. */
-	family = (struct family){ .cookie = "other",
-				  .session = pid,
-				  .session_ticks = process_start_ticks(pid) + 1 };
-	family_find(&family, &found);
-	assert_int_equal(found.count, 0);
-	family.session_ticks--;
-	family_find(&family, &found);
-	assert_int_equal(found.count, 0);
-	family.group = pid;
-	family_find(&family, &found);
-	assert_int_equal(found.count, 1);
 	assert_int_equal(family_signal(&found, SIGKILL), 1);
 	waitpid(pid, NULL, 0);
 	process_list_fini(&found);
+}
+
+/* Makes a session with one member, which leads a group in it; both end when their descriptor is closed, or the test ends. */
+static void make_session(int maker_until[2], int member_until[2], pid_t *maker_out, pid_t *member_out)
+{
+	int told[2];
+	char byte;
+
+	assert_true(pipe(maker_until) == 0 && pipe(member_until) == 0 && pipe(told) == 0);
+	*maker_out = fork();
+	if (*maker_out == 0) {
+		pid_t member;
+
+		close(maker_until[1]);
+		close(member_until[1]);
+		setsid();
+		member = fork();
+		if (member == 0)
+			_exit(read(member_until[0], &byte, 1) < 0);
+		setpgid(member, member);
+		_exit(write(told[1], &member, sizeof member) < 0 || read(maker_until[0], &byte, 1) < 0);
+	}
+	assert_int_equal(read(told[0], member_out, sizeof *member_out), sizeof *member_out);
+	close(told[0]);
+	close(told[1]);
+}
+
+static size_t count_family(const struct family *family)
+{
+	struct process_list found = { 0 };
+	size_t count;
+
+	family_find(family, &found);
+	count = found.count;
+	process_list_fini(&found);
+	return count;
+}
+
+static void a_session_counts_only_with_a_witness(void **state)
+{
+	struct family family = { .cookie = "nobody's" };
+	int maker_until[2], member_until[2];
+	pid_t maker, member;
+
+	(void)state;
+	make_session(maker_until, member_until, &maker, &member);
+	family.session = maker;
+	family.session_ticks = process_start_ticks(maker) + 1;
+	family.group = member;
+	assert_int_equal(count_family(&family), 0); /* its number has another owner now */
+	family.session_ticks--;
+	family.group = 0;
+	assert_int_equal(count_family(&family), 2); /* who made it lives */
+	close(maker_until[1]);
+	waitpid(maker, NULL, 0);
+	assert_int_equal(count_family(&family), 0);
+	family.group = member;
+	assert_int_equal(count_family(&family), 1);
+	close(member_until[1]);
+	close(maker_until[0]);
+	close(member_until[0]);
 }
 
 static void open_files_tell_who_writes(void **state)
@@ -154,6 +205,7 @@ int main(void)
 		cmocka_unit_test(a_process_is_its_pid_and_its_start),
 		cmocka_unit_test(offspring_is_found_over_generations),
 		cmocka_unit_test(strays_are_found_by_their_cookie),
+		cmocka_unit_test(a_session_counts_only_with_a_witness),
 		cmocka_unit_test(open_files_tell_who_writes),
 	};
 

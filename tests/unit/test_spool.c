@@ -210,6 +210,54 @@ static void a_spec_is_whole_or_none(void **state)
 	arena_fini(&arena);
 }
 
+static void who_made_the_session_is_noted_behind_the_spec(void **state)
+{
+	const char *argv[] = { "true", NULL };
+	struct spec spec = { .id = { 1, 2, 3 }, .argv = argv, .argc = 1, .workdir = "/" }, back;
+	struct record_identity leader = { .boot_id = "boot", .pid = 7, .start_ticks = 9 }, who;
+	struct record_identity maker = { .boot_id = "boot", .pid = 8, .start_ticks = 10 };
+	struct record_started started = { .pid = 9, .wall_ms = 1, .resumed_from = "", .resumed_digest = "" }, step;
+	struct buf frame = { 0 }, bytes = { 0 };
+	struct arena arena;
+	size_t before, noted;
+	int notes;
+	struct err err;
+
+	(void)state;
+	arena_init(&arena);
+	protocol_put_spec(&frame, &spec);
+	assert_int_equal(spool_spec_write(folder, frame.data, frame.bytes, &leader, &err), 0);
+	assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err), ERR_NOT_FOUND);
+	assert_int_equal(files_read(folder, "spec", 10000, &bytes), 0);
+	before = bytes.bytes;
+	notes = spool_notes_open(folder);
+	assert_true(notes >= 0);
+	assert_int_equal(spool_session_write(notes, &maker), 0);
+	assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err), 0);
+	assert_true(who.pid == 8 && who.start_ticks == 10 && step.pid == 0);
+	assert_int_equal(spool_spec_read(folder, &arena, &back, &who, &err), 0);
+	assert_true(back.id.task == 2 && who.pid == 7);
+	buf_clear(&bytes);
+	assert_int_equal(files_read(folder, "spec", 10000, &bytes), 0);
+	noted = bytes.bytes;
+	assert_int_equal(spool_step_write(notes, &started), 0);
+	close(notes);
+	assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err), 0);
+	assert_true(who.pid == 8 && step.pid == 9);
+	buf_clear(&bytes);
+	assert_int_equal(files_read(folder, "spec", 10000, &bytes), 0);
+	for (size_t n = before; n < bytes.bytes; n++) {
+		put_file("spec", bytes.data, n);
+		assert_int_equal(spool_session_read(folder, &arena, &who, &step, &err),
+				 n < noted ? ERR_NOT_FOUND : 0);
+		assert_true(n < noted || step.pid == 0);
+		assert_int_equal(spool_spec_read(folder, &arena, &back, &who, &err), 0);
+	}
+	buf_fini(&frame);
+	buf_fini(&bytes);
+	arena_fini(&arena);
+}
+
 static void a_request_replaces_the_one_before(void **state)
 {
 	struct frame_stop stop = { .id = { 1, 2, 3 }, .reason = REASON_CANCELED, .grace_ms = 30000 }, back;
@@ -232,6 +280,7 @@ int main(void)
 		cmocka_unit_test(only_whole_records_are_read),
 		cmocka_unit_test(the_first_exit_stands),
 		cmocka_unit_test(a_spec_is_whole_or_none),
+		cmocka_unit_test(who_made_the_session_is_noted_behind_the_spec),
 		cmocka_unit_test(a_request_replaces_the_one_before),
 	};
 
