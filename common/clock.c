@@ -25,6 +25,11 @@ int64_t clock_mono_us(void)
 	return read_us(CLOCK_BOOTTIME);
 }
 
+int64_t clock_thread_us(void)
+{
+	return read_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t clock_mono_ms(void)
 {
 	return clock_mono_us() / 1000;

@@ -14,6 +14,9 @@ int64_t clock_wall_ms(void);
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 
+/* Processor time that this thread has used. As clock_mono_us, also for handlers of signals. */
+int64_t clock_thread_us(void);
+
 enum { CLOCK_RFC3339_BYTES = 32 };
 
 /* "2026-11-23T02:30:00.125Z" */

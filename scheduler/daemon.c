@@ -29,6 +29,7 @@
 #include "scheduler/owner.h"
 #include "scheduler/queue.h"
 #include "scheduler/paths.h"
+#include "scheduler/precedence.h"
 #include "scheduler/readiness.h"
 #include "scheduler/token.h"
 #include "scheduler/trigger.h"
@@ -74,6 +75,7 @@ struct daemon {
 	bool full; /* the disk of the state */
 	struct timespec settings_seen; /* when their file was changed */
 	char status[STATUS_BYTES]; /* as the service manager was told */
+	bool realtime;		   /* its loop has precedence */
 	bool opened;		   /* the parts are there */
 	bool ready;		   /* and the DAGs are in force */
 	bool stopping;
@@ -270,7 +272,8 @@ static void on_late(void *context, const char *dag)
 static void be_ready(struct daemon *daemon)
 {
 	daemon->ready = true;
-	log_info("daemon.started", NUMBER("pid", getpid()), TEXT("home", daemon->home));
+	log_info("daemon.started", NUMBER("pid", getpid()), TEXT("home", daemon->home),
+		 TEXT("realtime", daemon->realtime ? "true" : "false"));
 	readiness_tell("READY=1");
 }
 
@@ -350,6 +353,7 @@ static int reload_settings(struct daemon *daemon, struct err *err)
 	desk_use(daemon->desk, settings);
 	outbox_set_terms(daemon->outbox, &settings->notices);
 	control_set_settings(daemon->control, settings);
+	daemon->realtime = precedence_set(!settings->daemon.realtime_off);
 	return 0;
 }
 
@@ -676,6 +680,7 @@ static void start_parts(struct daemon *daemon)
 {
 	int64_t watchdog_ms = readiness_watchdog_ms();
 
+	daemon->realtime = precedence_set(!daemon->settings->daemon.realtime_off);
 	catalog_start(daemon->catalog, daemon->settings->daemon.places, daemon->settings->daemon.places_count);
 	engine_start(daemon->engine);
 	queue_look(daemon->queue);

@@ -43,6 +43,7 @@ libscheduler_a_SOURCES = \
 	scheduler/migrate.c scheduler/migrate.h \
 	scheduler/placement.c scheduler/placement.h \
 	scheduler/queue.c scheduler/queue.h \
+	scheduler/precedence.c scheduler/precedence.h \
 	scheduler/readiness.c scheduler/readiness.h \
 	scheduler/registry.c scheduler/registry.h \
 	scheduler/retry.c scheduler/retry.h \

@@ -210,6 +210,7 @@ static const struct field file_fields[] = {
 	{ "dags", settings_read_dags, AT(struct reading, settings), .example = "[~/churn/dags]" },
 	{ "max_active_runs", settings_read_max_active_runs, AT(struct reading, settings), .example = "64", .min = 1,
 	  .max = 10000 },
+	{ "realtime", settings_read_realtime, AT(struct reading, settings), .example = "false" },
 	{ "web", settings_read_web, AT(struct reading, settings), .example = "{listen: [\"127.0.0.1:8765\"]}" },
 	{ "pools", settings_read_pools, AT(struct reading, settings), .example = "{gpu-jobs: 2, database: 1}" },
 	{ "notify", settings_notify_read, AT(struct reading, settings), .example = "{on: [failed, late], mail: ops@example.org}" },

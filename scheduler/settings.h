@@ -32,6 +32,7 @@ struct settings_daemon {
 	const char **places; /* of DAG files: folders and files, absolute */
 	size_t places_count;
 	int active_max; /* runs at a time, of all DAGs; 0: nothing was said */
+	bool realtime_off; /* its loop has no precedence (precedence.h) */
 };
 
 /* Limits how many attempts of its steps are alive at a time, over all runs (pool.h). */

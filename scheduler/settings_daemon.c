@@ -32,6 +32,15 @@ void settings_read_max_active_runs(struct spec *spec, const struct field *field,
 	value_int(spec, field, value, &(*(struct settings **)member)->daemon.active_max);
 }
 
+void settings_read_realtime(struct spec *spec, const struct field *field, const struct node *value,
+			    void *member)
+{
+	bool on = true;
+
+	value_bool(spec, field, value, &on);
+	(*(struct settings **)member)->daemon.realtime_off = !on;
+}
+
 static const char *folder_of(struct arena *arena, const char *path)
 {
 	const char *slash = strrchr(path, '/');

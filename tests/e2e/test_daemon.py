@@ -5,10 +5,12 @@ import contextlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 from daemon import Control, Daemon, miss_due_times, ready_dag, settings
@@ -65,6 +67,101 @@ def missing(box: Sandbox):
         has(box.stoker(*words, code=3).err, "STOKER_AGENT names /nowhere/stoker-agent", "what is missing")
     del box.env["STOKER_AGENT"]
     Daemon(box).stop()
+
+
+def precedence(daemon):
+    """What the kernel says of the daemon's loop: (scheduling policy, real-time priority)."""
+    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[38]), int(fields[37])
+
+
+def others(daemon):
+    """Scheduling policies of its other threads."""
+    return [os.sched_getscheduler(int(tid)) for tid in os.listdir(f"/proc/{daemon.pid}/task") if int(tid) != daemon.pid]
+
+
+IN_LINE, FIRST = (os.SCHED_OTHER, 0), (os.SCHED_RR, 1)
+
+
+def goes_first(box):
+    """A daemon whose loop does."""
+    daemon = Daemon(box)
+    if "realtime=true" not in daemon.text:
+        equal(precedence(daemon), IN_LINE, "the loop, where it may not go first")
+        raise Skip("real-time priorities are not allowed here")
+    return daemon
+
+
+@story("its loop goes before the work it starts, which has no part in that; and can be told to wait in line")
+def realtime(box: Sandbox):
+    box.file("policy.yaml", f"name: policy\nsteps:\n  a:\n    run: ['{sys.executable}', '-c', "
+             "'import os; print(os.sched_getscheduler(0))']\n")
+    daemon = goes_first(box)
+    ready_dag(box, "policy")
+    wait_for(lambda: Control(box).ask("GET", "/healthz")[0] == 200 and precedence(daemon) == FIRST, "the loop goes first")
+    check(len(others(daemon)) >= 2, "it has other threads")
+    equal(set(others(daemon)), {os.SCHED_OTHER}, "they")
+    box.stoker("trigger", "policy", "--wait", code=0)
+    equal(box.log("policy/1", "a"), b"0\n", "a step's policy")
+    settings(box, "realtime: false\n")
+    os.kill(daemon.pid, signal.SIGHUP)
+    wait_for(lambda: daemon.said("daemon.reloaded"), "it has read its settings again")
+    equal(precedence(daemon), IN_LINE, "the loop, told to wait in line")
+    daemon.stop()
+    daemon = Daemon(box)
+    has(daemon.text, "realtime=false", "what the next one says")
+    equal(precedence(daemon), IN_LINE, "its loop")
+
+
+def flood(box, seconds):
+    """Asks for more than the loop can answer."""
+    asked = b"GET /api/v1/dags HTTP/1.1\r\nHost: stoker\r\n\r\n" * 50
+    end = time.monotonic() + seconds
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(contextlib.closing(Control(box))) for _ in range(6)]
+        for client in clients:
+            client.connect()
+            client.sock.setblocking(False)
+        while time.monotonic() < end:
+            readable, writable, _ = select.select([c.sock for c in clients], [c.sock for c in clients], [], 1)
+            for sock in readable:
+                check(sock.recv(1 << 20) != b"", "the daemon goes on answering")
+            for sock in writable:
+                with contextlib.suppress(BlockingIOError):
+                    sock.send(asked)
+
+
+MEASURES_WAITS = """\
+import time
+def wait():
+    before = time.monotonic()
+    time.sleep(0.001)
+    return time.monotonic() - before
+end = time.monotonic() + 3
+longest = 0
+while time.monotonic() < end:
+    longest = max(longest, wait())
+print(longest)
+"""
+
+
+@story("a loop that is kept busy waits in line: what belongs to its processor is not held up")
+def busy(box: Sandbox):
+    for i in range(150):
+        box.file(f"d{i}.yaml", HELLO.replace("name: hello", f"name: d{i}"))
+    daemon = goes_first(box)
+    ready_dag(box, "d149")
+    cpu = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(daemon.pid, {cpu})
+    with subprocess.Popen([sys.executable, "-c", MEASURES_WAITS], stdout=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {cpu})) as usual:
+        flood(box, 3)
+        equal(precedence(daemon), IN_LINE, "the loop, kept busy")
+        longest = float(usual.communicate(timeout=60)[0])
+    check(longest < 0.5, f"usual work on its processor waited for up to {longest:.3f} s")
+    wait_for(lambda: Control(box).ask("GET", "/healthz")[0] == 200 and precedence(daemon) == FIRST,
+             "it goes first again")
 
 
 def answers(box):

@@ -129,6 +129,26 @@ static void resources_are_told_as_the_workers(void **state)
 		       "unknown key 'cpu' in 'resources' of worker 'gpu1'");
 }
 
+static void precedence_is_taken(void **state)
+{
+	(void)state;
+	assert_int_equal(load("max_active_runs: 3\n"), 0);
+	assert_false(settings->daemon.realtime_off);
+}
+
+static void precedence_can_be_given_up(void **state)
+{
+	(void)state;
+	assert_int_equal(load("realtime: false\n"), 0);
+	assert_true(settings->daemon.realtime_off);
+}
+
+static void precedence_is_no_matter_of_degree(void **state)
+{
+	(void)state;
+	assert_refused("realtime: sometimes\n", 1, 11, "'realtime' must be true or false, found 'sometimes'");
+}
+
 static void an_address_that_ssh_would_take_for_an_option_is_refused(void **state)
 {
 	(void)state;
@@ -338,6 +358,9 @@ int main(void)
 		TEST(every_key_is_read),
 		TEST(an_unknown_key_is_told_with_its_place),
 		TEST(resources_are_told_as_the_workers),
+		TEST(precedence_is_taken),
+		TEST(precedence_can_be_given_up),
+		TEST(precedence_is_no_matter_of_degree),
 		TEST(an_address_that_ssh_would_take_for_an_option_is_refused),
 		TEST(this_machine_has_no_address),
 		TEST(pools_are_a_number_or_a_map),
