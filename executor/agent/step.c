@@ -358,13 +358,16 @@ static pid_t fork_apart(const struct step_plan *plan, int output, int outcome, s
 /* Emulators know no subreapers: its end would be told to somebody else. */
 static pid_t fork_step(const struct step_plan *plan, int output, int outcome, struct err *err)
 {
-	pid_t pid = plan->adopted ? fork_apart(plan, output, outcome, err) : fork();
+	pid_t pid;
 
+	if (plan->adopted)
+		return fork_apart(plan, output, outcome, err);
+	pid = fork();
 	if (pid == 0)
 		run_step(plan, output, outcome);
-	if (!plan->adopted && pid < 0)
+	if (pid < 0)
 		err_errno(err, "fork the step");
-	else if (!plan->adopted)
+	else
 		setpgid(pid, pid);
 	return pid;
 }

@@ -123,8 +123,9 @@ def flood(box, seconds):
         for client in clients:
             client.connect()
             client.sock.setblocking(False)
+        socks = [client.sock for client in clients]
         while time.monotonic() < end:
-            readable, writable, _ = select.select([c.sock for c in clients], [c.sock for c in clients], [], 1)
+            readable, writable, _ = select.select(socks, socks, [], 1)
             for sock in readable:
                 check(sock.recv(1 << 20) != b"", "the daemon goes on answering")
             for sock in writable:
