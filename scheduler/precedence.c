@@ -15,8 +15,8 @@
 
 enum {
 	LOWEST = 1,
-	LOOK_NS = 10 * 1000 * 1000, /* of processor time, between two looks at how busy the thread is */
-	BUSY_PERCENT = 75,	    /* of the time since the last one */
+	LOOK_NS = 20 * 1000 * 1000, /* of processor time, between two looks at how busy the thread is */
+	BUSY_PERCENT = 90,	    /* of the time since the last one */
 };
 
 /* Of the one thread that wants it: a handler of signals has no other way to know. */

@@ -7,8 +7,9 @@
  *
  * It has it for as long as it needs little. What belongs to one processor (the kernel's threads of it above all) waits for a
  * thread that goes first and does not sleep, up to a second (the kernel's bound, sched_rt_runtime_us). So one looks after
- * each 10 ms of processor time that it used, whatever it is doing then: a thread that took more than three quarters of the
- * time since the last look waits in line like any other until it took less.
+ * each 20 ms of processor time that it used, whatever it is doing then: a thread that took more than nine tenths of the
+ * time since the last look waits in line like any other until it took less. Others wait up to 35 ms for one that is never
+ * done, and 12 ms if it has no precedence at all.
  *
  * Root may take it, and whom RLIMIT_RTPRIO allows it (stoker.service). For others all stays as it was.
  *
