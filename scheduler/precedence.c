@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ enum {
 	LOWEST = 1,
 	LOOK_NS = 20 * 1000 * 1000, /* of processor time, between two looks at how busy the thread is */
 	BUSY_PERCENT = 90,	    /* of the time since the last one */
+	YIELD_NS = 100 * 1000,
 };
 
 /* Of the one thread that wants it: a handler of signals has no other way to know. */
@@ -80,4 +82,16 @@ bool precedence_set(bool wanted)
 		hold(false);
 	precedence.wanted = precedence.held;
 	return precedence.wanted;
+}
+
+/*
+ * The C library's for all others, and in its place for libuv (seen with 1.44): a loop that a thread woke in the middle of
+ * uv_async_send() tries again and again until that thread is through, and yields in between. Who goes first yields to none
+ * that waits in line; and that thread does, on this very processor, if the loop that it woke interrupted it.
+ */
+int sched_yield(void)
+{
+	if (precedence.held && gettid() == precedence.thread)
+		return nanosleep(&(struct timespec){ .tv_nsec = YIELD_NS }, NULL);
+	return (int)syscall(SYS_sched_yield);
 }

@@ -11,6 +11,8 @@
  * time since the last look waits in line like any other until it took less. Others wait up to 35 ms for one that is never
  * done, and 12 ms if it has no precedence at all.
  *
+ * It does not turn in a circle for a thread that it may have interrupted itself: its sched_yield() sleeps for a moment.
+ *
  * Root may take it, and whom RLIMIT_RTPRIO allows it (stoker.service). For others all stays as it was.
  *
  * Source: sched(7), timer_create(2).

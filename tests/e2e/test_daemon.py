@@ -165,6 +165,27 @@ def busy(box: Sandbox):
              "it goes first again")
 
 
+def loop_seconds(daemon):
+    """Of processor time that its loop has used."""
+    with open(f"/proc/{daemon.pid}/task/{daemon.pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e9
+
+
+@story("one of its threads that it interrupts on their only processor, being woken by it, is waited for and not spun for")
+def interrupted(box: Sandbox):
+    box.file("hello.yaml", HELLO)
+    daemon = goes_first(box)
+    ready_dag(box, "hello")
+    for tid in os.listdir(f"/proc/{daemon.pid}/task"):
+        os.sched_setaffinity(int(tid), {min(os.sched_getaffinity(0))})
+    longest = 0
+    for i in range(500):
+        before = loop_seconds(daemon)
+        equal(Control(box).ask("GET", f"/api/v1/dags?limit={i + 1}")[0], 200, "the status")  # a thread makes each
+        longest = max(longest, loop_seconds(daemon) - before)
+    check(longest < 0.01 * SLOW, f"the loop took {longest * 1000:.1f} ms of its processor for an answer")
+
+
 def answers(box):
     with contextlib.suppress(OSError):
         return Control(box).ask("GET", "/healthz")[0] == 200
