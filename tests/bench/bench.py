@@ -813,6 +813,8 @@ def ask_lists(page, found, times=1):
 
 def crowd_rows(name, found):
     rows = []
+    if not all(each["first"] for every in found.values() for each in every):
+        name += ", by clients that wait for a processor of this machine too"
     for key, limit in (("p50", 1), ("p99", 10)):
         took = {what: [each[f"{key}_ms"] for each in every] for what, every in found.items()}
         for path in LISTS:

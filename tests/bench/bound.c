@@ -7,13 +7,15 @@
  *   bound print BYTES [BYTES_PER_S]   prints lines as fast as the reader takes them, or slower; a talkative step
  *   bound run WORD...                 runs WORD...; its parent is small, so the peak of memory is its own
  *   bound ask PORT PATH N ROUNDS PAUSE_MS
- *                                     N connections to this machine ask for PATH at once, ROUNDS times
+ *                                     N connections to this machine ask for PATH at once, ROUNDS times. It goes before
+ *                                     all usual work (SCHED_RR), where it may: those who ask are elsewhere, with a
+ *                                     processor of their own, and do not wait for one of this machine
  *   bound answer PORT BYTES           a server that has as many bytes for whatever is asked, until it is ended
  *   bound library PORT BYTES          the same, made with libmicrohttpd: what the library takes with nothing behind it
  *
  * Each but print, answer and library writes one JSON object to the file that $BOUND_REPORT names, else to standard output:
  *   {"seconds": 1.25, "count": 1000, "rss_peak_bytes": 0, "status": 0}
- * and ask adds "p50_ms" and "p99_ms", from a request to the last byte of its answer.
+ * and ask adds "p50_ms" and "p99_ms", from a request to the last byte of its answer, and "first": whether it goes first.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -344,6 +347,7 @@ static void bound_ask(uint64_t port, const char *path, uint64_t count, uint64_t 
 	char request[1000], more[100];
 	size_t n = count * rounds;
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	bool first = sched_setscheduler(0, SCHED_RR, &(struct sched_param){ .sched_priority = 1 }) == 0;
 
 	if (count > ASKERS_MAX || rounds > ASK_ROUNDS_MAX)
 		die("at most %d connections, and %d rounds", ASKERS_MAX, ASK_ROUNDS_MAX);
@@ -363,8 +367,8 @@ static void bound_ask(uint64_t port, const char *path, uint64_t count, uint64_t 
 			  NULL);
 	}
 	qsort(took, n, sizeof *took, by_size);
-	snprintf(more, sizeof more, ", \"p50_ms\": %.3f, \"p99_ms\": %.3f", took[n / 2] * 1000,
-		 took[n * 99 / 100] * 1000);
+	snprintf(more, sizeof more, ", \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"first\": %s", took[n / 2] * 1000,
+		 took[n * 99 / 100] * 1000, first ? "true" : "false");
 	report_more(now_seconds() - begin, n, 0, 0, more);
 	free(took);
 }
