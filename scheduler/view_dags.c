@@ -30,10 +30,21 @@ struct kept {
 	size_t bytes;
 };
 
-struct view_dags_kept {
+/* A list, as it was told the last time. */
+struct told {
+	int runs;	/* of each DAG */
+	uint64_t telling; /* which one it was; 0: it was never told */
 	struct view_histories *histories;
 	struct kept *items; /* by name */
 	size_t count;
+};
+
+/* One for each number of runs that is asked for: the page's, the one without JavaScript, and the API's without a word. */
+enum { LISTS_KEPT = 3 };
+
+struct view_dags_kept {
+	struct told lists[LISTS_KEPT];
+	uint64_t tellings;
 };
 
 static void free_items(struct kept *items, size_t count)
@@ -49,7 +60,8 @@ struct view_dags_kept *view_dags_kept_new(void)
 {
 	struct view_dags_kept *kept = mem_zalloc(sizeof *kept);
 
-	kept->histories = view_histories_new();
+	for (size_t i = 0; i < LISTS_KEPT; i++)
+		kept->lists[i].histories = view_histories_new();
 	return kept;
 }
 
@@ -57,9 +69,25 @@ void view_dags_kept_free(struct view_dags_kept *kept)
 {
 	if (kept == NULL)
 		return;
-	free_items(kept->items, kept->count);
-	view_histories_free(kept->histories);
+	for (size_t i = 0; i < LISTS_KEPT; i++) {
+		free_items(kept->lists[i].items, kept->lists[i].count);
+		view_histories_free(kept->lists[i].histories);
+	}
 	free(kept);
+}
+
+/* The one with so many runs, else that which was not told for longest. */
+static struct told *list_of(struct view_dags_kept *kept, int runs)
+{
+	struct told *oldest = &kept->lists[0];
+
+	for (size_t i = 0; i < LISTS_KEPT; i++) {
+		if (kept->lists[i].telling > 0 && kept->lists[i].runs == runs)
+			return &kept->lists[i];
+		if (kept->lists[i].telling < oldest->telling)
+			oldest = &kept->lists[i];
+	}
+	return oldest;
 }
 
 static void make_text(const struct view_summary *summary, struct zones *zones, struct kept *out)
@@ -74,7 +102,7 @@ static void make_text(const struct view_summary *summary, struct zones *zones, s
 }
 
 /* Both are sorted: what the last list had of the same name is next, if it is there. */
-static void update(struct view_dags_kept *kept, const struct view_summary *summaries, size_t count, struct zones *zones)
+static void update(struct told *list, const struct view_summary *summaries, size_t count, struct zones *zones)
 {
 	struct kept *items = mem_array(count + 1, sizeof *items);
 	size_t at = 0;
@@ -84,35 +112,35 @@ static void update(struct view_dags_kept *kept, const struct view_summary *summa
 
 		*item = (struct kept){ .name = mem_strdup(summaries[i].name) };
 		view_summary_digest(&summaries[i], zones, item->digest);
-		while (at < kept->count && strcmp(kept->items[at].name, item->name) < 0)
+		while (at < list->count && strcmp(list->items[at].name, item->name) < 0)
 			at++;
-		if (at < kept->count && strcmp(kept->items[at].name, item->name) == 0 &&
-		    memcmp(kept->items[at].digest, item->digest, sizeof item->digest) == 0) {
-			item->bytes = kept->items[at].bytes;
-			item->text = take(kept->items[at].text);
+		if (at < list->count && strcmp(list->items[at].name, item->name) == 0 &&
+		    memcmp(list->items[at].digest, item->digest, sizeof item->digest) == 0) {
+			item->bytes = list->items[at].bytes;
+			item->text = take(list->items[at].text);
 		} else {
 			make_text(&summaries[i], zones, item);
 		}
 	}
-	free_items(kept->items, kept->count);
-	kept->items = items;
-	kept->count = count;
+	free_items(list->items, list->count);
+	list->items = items;
+	list->count = count;
 }
 
-static char *join(const struct view_dags_kept *kept)
+static char *join(const struct told *list)
 {
 	static const char begin[] = "{\"dags\":[", end[] = "]}";
 	size_t room = sizeof begin + sizeof end;
 	struct buf text = { 0 };
 
-	for (size_t i = 0; i < kept->count; i++)
-		room += kept->items[i].bytes + 1;
+	for (size_t i = 0; i < list->count; i++)
+		room += list->items[i].bytes + 1;
 	buf_reserve(&text, room);
 	buf_append_text(&text, begin);
-	for (size_t i = 0; i < kept->count; i++) {
+	for (size_t i = 0; i < list->count; i++) {
 		if (i > 0)
 			buf_append_byte(&text, ',');
-		buf_append(&text, kept->items[i].text, kept->items[i].bytes);
+		buf_append(&text, list->items[i].text, list->items[i].bytes);
 	}
 	buf_append_text(&text, end);
 	return buf_take(&text);
@@ -282,14 +310,17 @@ int view_dags_text(struct store *store, const struct view_listing *listing, stru
 		   struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	struct told *list = list_of(kept, listing->runs);
 	struct view_summary *summaries;
 	size_t count;
-	int rc = view_summaries(store, listing, kept->histories, &arena, &summaries, &count, err);
+	int rc = view_summaries(store, listing, list->histories, &arena, &summaries, &count, err);
 
 	if (rc < 0)
 		return rc;
-	update(kept, summaries, count, listing->zones);
-	*out = join(kept);
+	list->runs = listing->runs;
+	list->telling = ++kept->tellings;
+	update(list, summaries, count, listing->zones);
+	*out = join(list);
 	return 0;
 }
 

@@ -21,7 +21,8 @@ struct view_histories {
 	size_t count, room;
 	uint64_t editions;
 	int runs;
-	int64_t read_wall_ms; /* all of them; 0: never */
+	int64_t settled_wall_ms; /* up to then each was doubted in its turn; 0: never */
+	size_t turn;		 /* whose it is next */
 	int64_t event;	      /* the last that was looked at */
 };
 
@@ -180,8 +181,20 @@ static int start_anew(struct view_histories *kept, struct store *store, int runs
 		drop_all(kept);
 	doubt_all(kept);
 	kept->runs = runs;
-	kept->read_wall_ms = now_wall_ms;
+	kept->settled_wall_ms = now_wall_ms;
 	return 0;
+}
+
+/* Each within KEPT_MS, but not all at once: whoever asks then would wait for it. */
+static void doubt_in_turn(struct view_histories *kept, int64_t age_ms)
+{
+	int64_t due = (int64_t)kept->count * age_ms / KEPT_MS;
+
+	if (due == 0)
+		return;
+	kept->settled_wall_ms += due * KEPT_MS / (int64_t)kept->count;
+	for (; due > 0; due--)
+		kept->items[kept->turn++ % kept->count]->doubted = true;
 }
 
 static bool same(const struct view_history *one, const struct view_history *other)
@@ -233,10 +246,11 @@ void view_histories_free(struct view_histories *kept)
 int view_histories_settle(struct view_histories *kept, struct store *store, int runs, int64_t now_wall_ms,
 			  struct err *err)
 {
-	int64_t age_ms = now_wall_ms - kept->read_wall_ms;
+	int64_t age_ms = now_wall_ms - kept->settled_wall_ms;
 
 	if (bounded(runs) != kept->runs || age_ms < 0 || age_ms >= KEPT_MS)
 		return start_anew(kept, store, bounded(runs), now_wall_ms, err);
+	doubt_in_turn(kept, age_ms);
 	return doubt_moved(kept, store, err);
 }
 

@@ -4,7 +4,7 @@
  * To read it takes more time than all the rest of a list, and from one list to the next it is the same for nearly all
  * DAGs. So it can be kept: it is read again of a DAG that has a run which goes on, and of one of which the audit trail
  * has told since that a run was submitted, ended, retried or late. After an event that is of no run (gc, say) all of
- * them are read again, and so they are once a minute, whatever the trail says.
+ * them are read again. And each is about once a minute, one after the other, whatever the trail says.
  *
  * Ownership: what was read for an arena lives as long as that; what is kept, until the next view_histories_settle.
  * Times:     of the wall clock; 0: never, or not yet.

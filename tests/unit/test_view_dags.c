@@ -189,8 +189,12 @@ static void what_is_kept_of_a_list_is_what_it_would_tell_now(void **state)
 	listing.zones = elsewhere;
 	facts[1].dag = dag;
 	expect_text(&listing, kept);
-	listing.runs = 1;
-	expect_text(&listing, kept);
+	for (int i = 0; i < 12; i++) {
+		listing.runs = (int[]){ 1, 3, 2, 3, 4 }[i % 5]; /* one more than are kept */
+		expect_text(&listing, kept);
+		sql("UPDATE run SET created_ms = created_ms + 1");
+		add_move(1);
+	}
 	listing.count = 1;
 	expect_text(&listing, kept);
 	view_dags_kept_free(kept);
@@ -239,6 +243,39 @@ static void a_history_is_read_again_when_it_may_be_another_one(void **state)
 	assert_int_equal(number_of_latest(kept, now_wall_ms + 60000, false), 6);
 	sql("UPDATE run SET number = 7");
 	assert_int_equal(number_of_latest(kept, now_wall_ms, false), 7); /* the clock was set back */
+	view_histories_free(kept);
+}
+
+static int late_of_three(struct view_histories *kept, int64_t now_wall_ms)
+{
+	const struct view_history *history;
+	int late = 0;
+
+	assert_int_equal(view_begin(store, &err), 0);
+	assert_int_equal(view_histories_settle(kept, store, 3, now_wall_ms, &err), 0);
+	for (int64_t dag = 1; dag <= 3; dag++) {
+		assert_int_equal(view_histories_find(kept, store, dag, "any", false, &history, &err), 0);
+		late += history->late_since_wall_ms > 0;
+	}
+	view_end(store);
+	return late;
+}
+
+static void histories_are_read_again_one_after_the_other(void **state)
+{
+	struct view_histories *kept = view_histories_new();
+	int64_t now_wall_ms = FIXTURE_NOW_MS;
+
+	(void)state;
+	new_run();
+	sql("INSERT INTO dag (name, last_number) VALUES ('b', 0), ('c', 0)");
+	assert_int_equal(late_of_three(kept, now_wall_ms), 0);
+	sql("INSERT INTO lateness SELECT id, '2027-01-15', 9000 FROM dag");
+	assert_int_equal(late_of_three(kept, now_wall_ms + 19999), 0);
+	assert_int_equal(late_of_three(kept, now_wall_ms + 21000), 1);
+	assert_int_equal(late_of_three(kept, now_wall_ms + 39999), 1);
+	assert_int_equal(late_of_three(kept, now_wall_ms + 40000), 2);
+	assert_int_equal(late_of_three(kept, now_wall_ms + 60000), 3);
 	view_histories_free(kept);
 }
 
@@ -516,6 +553,7 @@ int main(void)
 		TEST(dags_of_files_and_of_runs_are_one_list_by_name),
 		TEST(what_is_kept_of_a_list_is_what_it_would_tell_now),
 		TEST(a_history_is_read_again_when_it_may_be_another_one),
+		TEST(histories_are_read_again_one_after_the_other),
 		TEST(another_edition_is_another_history),
 		TEST(what_is_kept_of_the_latest_events_is_what_they_would_be_now),
 		TEST(a_dag_is_due_by_the_clock_of_the_scheduler),
