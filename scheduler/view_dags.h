@@ -46,7 +46,8 @@ int view_dags(struct store *store, struct zones *zones, const struct view_dag_fa
 
 /*
  * The same as text, with what was told the last time: of a DAG of which nothing has changed, its text is kept, and its
- * history (view_history.h) is not read again. What is kept is used by one thread at a time.
+ * history (view_history.h) is not read again; so for each of the three numbers of `runs` that were asked for last. What is
+ * kept is used by one thread at a time.
  */
 struct view_listing;
 struct view_dags_kept;
