@@ -28,33 +28,49 @@ static uint32_t rotate(uint32_t x, int n)
 	return x >> n | x << (32 - n);
 }
 
+/* One round. Those that it leaves as they are do not move along: the next is called with their names moved instead. */
+static inline void add_round(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f, uint32_t g,
+			     uint32_t *h, uint32_t word)
+{
+	uint32_t sum = *h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + word;
+
+	*d += sum;
+	*h = sum + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 static void add_blocks_plain(uint32_t state[8], const uint8_t *at, size_t blocks)
 {
 	for (; blocks > 0; blocks--, at += 64) {
-		uint32_t w[64], v[8];
+		uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5],
+			 g = state[6], h = state[7], w[64];
 
 		for (int i = 0; i < 16; i++)
 			w[i] = (uint32_t)at[4 * i] << 24 | (uint32_t)at[4 * i + 1] << 16 |
 			       (uint32_t)at[4 * i + 2] << 8 | at[4 * i + 3];
 		for (int i = 16; i < 64; i++) {
-			uint32_t a = w[i - 15], b = w[i - 2];
+			uint32_t two = w[i - 2], fifteen = w[i - 15];
 
-			w[i] = w[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + w[i - 7] +
-			       (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+			w[i] = w[i - 16] + (rotate(fifteen, 7) ^ rotate(fifteen, 18) ^ fifteen >> 3) + w[i - 7] +
+			       (rotate(two, 17) ^ rotate(two, 19) ^ two >> 10);
 		}
-		memcpy(v, state, sizeof v);
-		for (int i = 0; i < 64; i++) {
-			uint32_t t1 = v[7] + (rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25)) +
-				      ((v[4] & v[5]) ^ (~v[4] & v[6])) + K[i] + w[i];
-			uint32_t t2 = (rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22)) +
-				      ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-
-			memmove(v + 1, v, 7 * sizeof v[0]);
-			v[4] += t1;
-			v[0] = t1 + t2;
+		for (int i = 0; i < 64; i += 8) {
+			add_round(a, b, c, &d, e, f, g, &h, K[i] + w[i]);
+			add_round(h, a, b, &c, d, e, f, &g, K[i + 1] + w[i + 1]);
+			add_round(g, h, a, &b, c, d, e, &f, K[i + 2] + w[i + 2]);
+			add_round(f, g, h, &a, b, c, d, &e, K[i + 3] + w[i + 3]);
+			add_round(e, f, g, &h, a, b, c, &d, K[i + 4] + w[i + 4]);
+			add_round(d, e, f, &g, h, a, b, &c, K[i + 5] + w[i + 5]);
+			add_round(c, d, e, &f, g, h, a, &b, K[i + 6] + w[i + 6]);
+			add_round(b, c, d, &e, f, g, h, &a, K[i + 7] + w[i + 7]);
 		}
-		for (int i = 0; i < 8; i++)
-			state[i] += v[i];
+		state[0] += a;
+		state[1] += b;
+		state[2] += c;
+		state[3] += d;
+		state[4] += e;
+		state[5] += f;
+		state[6] += g;
+		state[7] += h;
 	}
 }
 
