@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -99,9 +100,14 @@ class KeyAgent:
         self.socket = os.path.join(lab.path, f"agent{len(lab.parts)}")
         self.part = Part(lab, "sh", "-c", f"{tool('ssh-agent')} -D -a '{self.socket}' >/dev/null & echo $!; cat; kill -9 $!")
         self.process = Process(int(self.part.answer()[0]))
-        wait_for(lambda: os.path.exists(self.socket), "ssh-agent listens")
+        wait_for(self.listens, "ssh-agent listens")
         for key in keys:
             self.add(key)
+
+    def listens(self):
+        """A connection is what tells: its socket has its name before anybody listens there."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(self.socket) == 0
 
     def add(self, key, passphrase="", *options):
         """ssh-add takes a passphrase from a program only."""
