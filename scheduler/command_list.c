@@ -8,7 +8,7 @@
 #include "scheduler/view.h"
 #include "scheduler/view_dags.h"
 
-enum { RUNS = 10 }; /* of each DAG, for scripts */
+enum { RUNS = 1, RUNS_JSON = 10 }; /* of each DAG */
 
 struct arguments {
 	const char *config;
@@ -93,7 +93,7 @@ static void print_table(const json_t *answer)
 }
 
 /* A state folder that is not there yet holds no DAGs, which is an answer and no error. */
-static int read_list(const struct settings *settings, json_t **out, struct err *err)
+static int read_list(const struct settings *settings, int runs, json_t **out, struct err *err)
 {
 	autozones struct zones *zones = zones_new(settings->timezone);
 	autostore struct store *store = NULL;
@@ -103,7 +103,7 @@ static int read_list(const struct settings *settings, json_t **out, struct err *
 		*out = json_pack("{s:[]}", "dags");
 		return 0;
 	}
-	return rc < 0 ? rc : view_dags_known(store, zones, RUNS, clock_wall_ms(), out, err);
+	return rc < 0 ? rc : view_dags_known(store, zones, runs, clock_wall_ms(), out, err);
 }
 
 static int list(int argc, char **argv)
@@ -118,7 +118,7 @@ static int list(int argc, char **argv)
 		status = command_load_settings(arguments.config, &settings);
 	if (status != 0)
 		return status;
-	if (read_list(settings, &answer, &err) < 0)
+	if (read_list(settings, arguments.json ? RUNS_JSON : RUNS, &answer, &err) < 0)
 		return command_fail(&err);
 	if (arguments.json)
 		listing_print_json(answer);
