@@ -161,6 +161,14 @@ static int remove_tree(int dir, const char *path, int depth)
 	return unlinkat(dir, path, AT_REMOVEDIR);
 }
 
+bool files_is(int fd, const char *path)
+{
+	struct stat open, named;
+
+	return fstat(fd, &open) == 0 && stat(path, &named) == 0 && open.st_dev == named.st_dev &&
+	       open.st_ino == named.st_ino;
+}
+
 int files_remove(int dir, const char *path)
 {
 	return remove_tree(dir, path, 0) == 0 || errno == ENOENT ? 0 : -1;

@@ -28,6 +28,9 @@ int files_replace(int dir, const char *path, const void *bytes, size_t n, int sy
 /* Renames unless something has the new name already (EEXIST); without a race where the system can. */
 int files_rename_new(int dir, const char *from, const char *to);
 
+/* Whether what is open goes by that name. */
+bool files_is(int fd, const char *path);
+
 /* Closes every descriptor from `first` on. */
 void files_close_from(int first);
 

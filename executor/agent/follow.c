@@ -173,6 +173,7 @@ static void want(struct list *list, struct list *element)
 static void has_ended(struct follow_set *set, struct follow *follow, const struct record_exit *exit)
 {
 	follow->state = FOLLOW_ENDED;
+	follow->closed = exit->kind != EXIT_LOST;
 	follow->journal_end = exit->journal_bytes;
 	follow->log_end = exit->log_bytes;
 	protocol_put_exited(&follow->exited, &(struct frame_exited){ .id = follow->id, .exit = *exit });

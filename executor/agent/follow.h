@@ -47,6 +47,7 @@ struct follow {
 	int64_t granted; /* to it, newest, on this session; 0: nothing yet */
 	bool attached;
 	bool exited_sent;
+	bool closed; /* ENDED, by its supervisor */
 	uint64_t journal_sent;
 	uint64_t journal_end; /* once ENDED */
 	uint64_t log_sent;

@@ -16,6 +16,7 @@
 #include "common/parcel.h"
 #include "common/scope.h"
 #include "executor/agent/awake.h"
+#include "executor/agent/files.h"
 #include "executor/agent/helper.h"
 #include "executor/agent/install.h"
 #include "executor/agent/step.h"
@@ -214,11 +215,10 @@ static int open_part(const char *path)
 {
 	for (;;) {
 		autoclose int fd = openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		struct stat named, opened;
 
-		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &opened) < 0)
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 			return -1;
-		if (stat(path, &named) == 0 && named.st_ino == opened.st_ino)
+		if (files_is(fd, path))
 			return take_fd(fd);
 	}
 }

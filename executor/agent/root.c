@@ -95,12 +95,12 @@ int root_open(const char *path, struct arena *arena, char **absolute_out, const 
 	return rc;
 }
 
-void root_remove_attempt(const char *name, uint64_t log_bytes, struct spares *spares)
+void root_remove_attempt(const char *name, uint64_t log_bytes, bool closed, struct spares *spares)
 {
 	char path[SPARE_PATH_BYTES];
 	pid_t pid;
 
-	if (spare_keep_attempt(spares, name, path) || path[0] == '\0')
+	if (spare_keep_attempt(spares, name, closed, path) || path[0] == '\0')
 		return;
 	/* A big log takes the file system a while, and pings must be answered meanwhile: a child does it. */
 	pid = log_bytes < REMOVE_HERE_BYTES ? -1 : fork();

@@ -6,6 +6,7 @@
 #ifndef EXECUTOR_AGENT_ROOT_H
 #define EXECUTOR_AGENT_ROOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,9 +26,9 @@ size_t root_list(struct arena *arena, const char *folder, const char *prefix, ch
 
 /*
  * Removes an attempt that left a log of about so many bytes; a big one in a child of this process. Its folder
- * is kept among the spares where it can be.
+ * is kept among the spares where it can be (`closed`: as for spare_keep_attempt).
  */
-void root_remove_attempt(const char *name, uint64_t log_bytes, struct spares *spares);
+void root_remove_attempt(const char *name, uint64_t log_bytes, bool closed, struct spares *spares);
 
 /* What killed agents left half made or half removed. */
 void root_remove_leftovers(struct arena *arena);

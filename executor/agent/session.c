@@ -468,6 +468,7 @@ static void on_forget(struct session *s, const struct frame *frame)
 	struct follow *follow;
 	uint64_t bytes;
 	char *exit_path;
+	bool closed;
 
 	if (protocol_get_forget(frame, &attempt) < 0) {
 		give_up(s, "a forget is malformed");
@@ -482,9 +483,10 @@ static void on_forget(struct session *s, const struct frame *frame)
 		return;
 	}
 	bytes = follow == NULL ? UINT64_MAX : follow->log_end;
+	closed = follow != NULL && follow->closed;
 	if (follow != NULL)
 		follow_remove(&s->set, follow);
-	root_remove_attempt(name, bytes, &s->spares);
+	root_remove_attempt(name, bytes, closed, &s->spares);
 	keep_task(s, &attempt.id);
 }
 

@@ -75,7 +75,7 @@ void spare_reuse_exit(int dir, const char *temporary)
 	renameat(dir, former_exit, dir, temporary); /* where there is none, a new file is made */
 }
 
-bool spare_keep_attempt(struct spares *spares, const char *name, char path_out[SPARE_PATH_BYTES])
+bool spare_keep_attempt(struct spares *spares, const char *name, bool closed, char path_out[SPARE_PATH_BYTES])
 {
 	char from[PLACE_NAME_BYTES + 16];
 	unsigned number = ++spares->made;
@@ -87,7 +87,7 @@ bool spare_keep_attempt(struct spares *spares, const char *name, char path_out[S
 		path_out[0] = '\0';
 		return false;
 	}
-	if (spares->attempts_count == SPARES_MAX || !make_fit(path_out))
+	if (!closed || spares->attempts_count == SPARES_MAX || !make_fit(path_out))
 		return false;
 	spares->attempts[spares->attempts_count++] = number;
 	return true;

@@ -7,6 +7,9 @@
  * is not kept. A spare attempt folder has no exit record and an empty journal, and whoever takes it checks
  * that.
  *
+ * Nor is one whose supervisor was killed: who was making its step may yet write to the spec (step.c), which would
+ * then be another attempt's. Who had opened a folder that serves another attempt by now sees it by the name (sweep.c).
+ *
  * Units:  paths are relative to the agent's root, its current folder.
  * Errors: none; what cannot be kept is for the caller to remove.
  */
@@ -27,9 +30,10 @@ struct spares {
 };
 
 /*
- * Keeps `attempts/<name>`, whose attempt is over and wholly fetched; false: it stands at `path_out` instead.
+ * Keeps `attempts/<name>`, whose attempt is over and wholly fetched; false: it stands at `path_out` instead. `closed`:
+ * its supervisor ended it, so nobody writes there any more.
  */
-bool spare_keep_attempt(struct spares *spares, const char *name, char path_out[SPARE_PATH_BYTES]);
+bool spare_keep_attempt(struct spares *spares, const char *name, bool closed, char path_out[SPARE_PATH_BYTES]);
 
 /* Keeps `tasks/<name>` when it holds nothing at all. No attempt of the task may be there. */
 void spare_keep_task(struct spares *spares, const char *name);

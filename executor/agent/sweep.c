@@ -102,21 +102,39 @@ static void read_session(struct sweeper *s)
 		s->step = (pid_t)step.pid;
 }
 
+/* Who made the session has ended this moment, so its number was not used again: who is in it now is the step. */
+static void find_unnoted(struct sweeper *s)
+{
+	struct process_list all = { 0 };
+
+	process_scan(&all);
+	for (size_t i = 0; i < all.count && s->step == 0; i++)
+		if (all.items[i].session == s->session)
+			s->step = all.items[i].group;
+	process_list_fini(&all);
+}
+
 /*
  * From the death of the supervisor on nobody makes a step who has not noted its session (step.c). Who has is let do it:
- * a step that is being made while one looks is not seen, and one that is noted is known whatever it has become.
+ * a step that is being made while one looks is not seen, and one that is noted is known whatever it has become. Nor
+ * has one that was stopped or starved noted it when its time is over.
  */
 static void await_maker(struct sweeper *s)
 {
 	int64_t until = awake_after(awake_ms(), MAKER_MAX_MS);
 
+	bool seen = false;
+
 	read_session(s);
 	while (s->session > 0 && process_lives(s->session, s->session_ticks)) {
+		seen = true;
 		if (awake_ms() >= until)
 			process_signal(s->session, s->session_ticks, SIGKILL);
 		poll(NULL, 0, MAKER_LOOK_MS);
 	}
 	read_session(s);
+	if (seen && s->step == 0)
+		find_unnoted(s);
 }
 
 static void find(const struct sweeper *s, struct process_list *found)
@@ -270,8 +288,6 @@ _Noreturn void sweep_run(const struct sweep_plan *plan)
 	if (s.dir < 0)
 		_exit(1);
 	take_turn(&s);
-	if (spool_exit_read(s.dir, &s.arena, &unused) != 0)
-		_exit(0);
 	/*
 	 * A spec that is cut stands for a reboot: within one boot it is whole before the attempt is visible.
 	 */
@@ -281,6 +297,12 @@ _Noreturn void sweep_run(const struct sweep_plan *plan)
 	s.same_boot = s.has_spec && strcmp(s.identity.boot_id, process_boot_id()) == 0;
 	if (s.same_boot && process_lives((pid_t)s.identity.pid, (uint64_t)s.identity.start_ticks))
 		_exit(0); /* It is not for us to judge. */
+	/*
+	 * The folder of an attempt that was forgotten may be another's by now (spare.h). One without an exit record is not
+	 * forgotten, and nobody but who holds the lock writes one now.
+	 */
+	if (spool_exit_read(s.dir, &s.arena, &unused) != 0 || !files_is(s.dir, path))
+		_exit(0);
 	if (spool_journal_reopen(&s.journal, s.dir) < 0)
 		_exit(1);
 	read_journal(&s);

@@ -573,6 +573,19 @@ def supervisor_of(folder):
     return next(record.number(2) for record in records if record.kind == IDENTITY)
 
 
+def leave_attempt(agent, ident, *makers):
+    """As a supervisor leaves it that is killed while it starts the step: with the session noted, or not."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot_id = file.read().strip()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    os.makedirs(agent.folder(ident), mode=0o700)
+    with open(os.path.join(agent.folder(ident), "spec"), "wb") as spec:
+        spec.write(agent.spec(ident, ["sleep", "1000"], grace=200))
+        for pid, start_ticks in [(dead.pid, 1), *makers]:
+            spec.write(encode(IDENTITY, [(1, boot_id), (2, pid), (3, start_ticks)]))
+
+
 class Skip(Exception):
     """What this story needs is not here."""
 

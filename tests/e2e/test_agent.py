@@ -11,8 +11,8 @@ import struct
 import subprocess
 import time
 
-from agentclient import (Agent, ATTACH, CLAIM, HELLO, PING, START, Skip, alive, binary, encode, supervisor_of, tell,
-                         wait_for, with_variable)
+from agentclient import (Agent, ATTACH, CLAIM, HELLO, PING, START, Skip, alive, binary, encode, leave_attempt, supervisor_of,
+                         tell, wait_for, with_variable)
 
 ONE = (1, 1, 1)
 
@@ -333,6 +333,46 @@ def a_supervisor_killed_while_it_starts_leaves_nothing(world):
     assert most / 10 < started < most * 0.9, "one of the moments that are looked for was never met: %d of %d" % (started, most)
     left = [pid for pid in os.listdir("/proc") if pid.isdigit() and runs(pid)]
     assert left == [], "of %d attempts, %d of them told, these are left: %s" % (most, started, left)
+
+
+def the_folder_of_a_killed_supervisor_serves_no_other_attempt(world):
+    """Who was making its step may yet write there; as that of another, it would hide the step of that one."""
+    agent = world.agent()
+    leave_attempt(agent, ONE)
+    agent.claim(1)
+    agent.attach(ONE)
+    with open(os.path.join(agent.folder(ONE), "spec"), "rb") as notes:
+        step = agent.ended(ONE)
+        assert (step.exit.kind, step.exit.reason) == ("lost", "supervisor_lost"), step.exit
+        agent.forget(ONE)
+        two = (1, 1, 2)
+        step = agent.start(two, ["sleep", "1000"], grace=200)
+        agent.until(lambda: step.step_pid, "the next step")
+        assert not os.path.samestat(os.fstat(notes.fileno()), os.stat(os.path.join(agent.folder(two), "spec")))
+        assert os.fstat(notes.fileno()).st_nlink == 0
+    agent.stop(two)
+    agent.ended(two)
+
+
+def a_step_that_nobody_could_note_is_ended(world):
+    """Who makes it is stuck between making and noting it, and its supervisor is dead."""
+    maker = subprocess.Popen(
+        ["python3", "-c", "import os, signal\npid = os.fork()\nif pid == 0:\n os.setpgid(0, 0)\n"
+         " os.execve('/bin/sleep', ['sleep', '1000'], {})\nprint(pid, flush=True)\nos.kill(os.getpid(), signal.SIGSTOP)"],
+        start_new_session=True, stdout=subprocess.PIPE)
+    pid = int(maker.stdout.readline())
+    maker.stdout.close()
+    with open("/proc/%d/stat" % maker.pid) as file:
+        start_ticks = int(file.read().rpartition(")")[2].split()[19])
+    agent = world.agent()
+    leave_attempt(agent, ONE, (maker.pid, start_ticks))
+    agent.claim(1)
+    agent.attach(ONE)
+    step = agent.ended(ONE)
+    assert maker.wait() == -signal.SIGKILL
+    assert not alive(pid), "the step is left"
+    assert (step.exit.kind, step.exit.reason) == ("lost", "supervisor_lost"), step.exit
+    assert "1 process of the step was ended" in step.exit.text, step.exit
 
 
 def a_supervisor_lost_while_nobody_was_connected(world):

@@ -42,7 +42,7 @@ static void a_kept_attempt_has_no_exit_and_no_journal(void **state)
 
 	(void)state;
 	make_attempt();
-	assert_true(spare_keep_attempt(&spares, "a", path));
+	assert_true(spare_keep_attempt(&spares, "a", true, path));
 	assert_int_equal(access("attempts/a", F_OK), -1);
 	spare_take_attempt(&spares, path);
 	dir = open_path(path);
@@ -60,7 +60,18 @@ static void an_attempt_with_anything_else_in_it_is_not_kept(void **state)
 	(void)state;
 	make_attempt();
 	put_text_file("attempts/a/log", "hello");
-	assert_false(spare_keep_attempt(&spares, "a", path));
+	assert_false(spare_keep_attempt(&spares, "a", true, path));
+	assert_int_equal(access(path, F_OK), 0); /* for the caller to remove */
+	spare_take_attempt(&spares, path);
+	assert_string_equal(path, "");
+}
+
+static void one_that_may_be_written_to_yet_is_not_kept(void **state)
+{
+	(void)state;
+	make_attempt();
+	assert_false(spare_keep_attempt(&spares, "a", false, path));
+	assert_int_equal(access("attempts/a", F_OK), -1);
 	assert_int_equal(access(path, F_OK), 0); /* for the caller to remove */
 	spare_take_attempt(&spares, path);
 	assert_string_equal(path, "");
@@ -86,10 +97,10 @@ static void no_more_than_a_few_are_kept(void **state)
 	(void)state;
 	for (int i = 0; i < SPARES_MAX; i++) {
 		make_attempt();
-		assert_true(spare_keep_attempt(&spares, "a", path));
+		assert_true(spare_keep_attempt(&spares, "a", true, path));
 	}
 	make_attempt();
-	assert_false(spare_keep_attempt(&spares, "a", path));
+	assert_false(spare_keep_attempt(&spares, "a", true, path));
 	spare_drop_all(&spares);
 	assert_int_equal(files_remove(AT_FDCWD, path), 0);
 	assert_int_equal(rmdir("attempts"), 0); /* nothing is left in it */
@@ -134,6 +145,7 @@ int main(void)
 						tear_down_folder),
 		cmocka_unit_test_setup_teardown(an_attempt_with_anything_else_in_it_is_not_kept, enter,
 						tear_down_folder),
+		cmocka_unit_test_setup_teardown(one_that_may_be_written_to_yet_is_not_kept, enter, tear_down_folder),
 		cmocka_unit_test_setup_teardown(a_folder_with_an_exit_or_records_is_not_fit, enter,
 						tear_down_folder),
 		cmocka_unit_test_setup_teardown(no_more_than_a_few_are_kept, enter, tear_down_folder),
