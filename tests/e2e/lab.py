@@ -215,9 +215,12 @@ class Host:
 
     def start_sshd(self):
         """Returns when it listens."""
+        def listens():
+            return f":{self.sshd_port:04X} 00000000:0000 0A " in read_bytes(f"/proc/{self.machine_pid()}/net/tcp").decode()
+
+        wait_for(lambda: not listens(), f"nobody listens on {self.name} any more")  # a child of one that was stopped may
         self.machine.order("start")
-        line = f":{self.sshd_port:04X} 00000000:0000 0A ".encode()
-        wait_for(lambda: line in read_bytes(f"/proc/{self.machine_pid()}/net/tcp"), f"sshd of {self.name} listens")
+        wait_for(listens, f"sshd of {self.name} listens")
 
     def stop_sshd(self):
         """New connections are refused; those that are up stay up."""

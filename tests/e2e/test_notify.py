@@ -20,11 +20,14 @@ import time
 from lib import SLOW, Skip, check, equal, happens, has, main, story, wait_for
 
 
+WEBHOOK_LIMIT_S = 20  # for an answer
+
+
 class Receiver:
     """An HTTP server on loopback. `answers` are given one after the other, the last one again and again: a status, a
     pair of status and headers, "hang" (no answer until close), "die" (the connection is cut)."""
 
-    def __init__(self, *answers, port=0):
+    def __init__(self, *answers, bound=None, tls=None):
         self.answers = list(answers) or [200]
         self.got = []
         self.released = threading.Event()
@@ -61,8 +64,14 @@ class Receiver:
             def handle_error(self, *_words):
                 pass
 
-        self.server = Server(("127.0.0.1", port), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler, bind_and_activate=bound is None)
+        if bound is not None:
+            self.server.socket.close()
+            self.server.socket, self.server.server_address = bound, bound.getsockname()
+            self.server.server_activate()
         self.port = self.server.server_address[1]
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.url = f"http://127.0.0.1:{self.port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -262,7 +271,8 @@ def hanging(box):
         wait_for(lambda: well.got, "the other one is told")
         check(box.status("night/1")["state"] == "failed", "the run has not ended")
         equal(first.wait(), 1, "the status of the run")
-        check(time.monotonic() - began < 15 * SLOW, "the run waits for a receiver that hangs")
+        check("within 20" not in first.text and time.monotonic() - began < (WEBHOOK_LIMIT_S - 1) * SLOW,
+              f"the run waits for a receiver that hangs: {first.text}")
         has(first.text, "1 notice could not be delivered yet", "what the run says")
         dag(box, "{on: succeeded, webhook: '%s'}" % well.url, "true", "other")
         box.stoker("run", "other.yaml", code=0)
@@ -290,12 +300,13 @@ def killed(box):
 
 @story("two stokers on one state tell of a thing once")
 def once(box):
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    bound = socket.socket()  # nobody listens there yet
+    bound.bind(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
     dag(box, "{webhook: 'http://127.0.0.1:%d/hook'}" % port, "false")
     done = box.stoker("run", "night.yaml", code=1)
     has(done.err, "could not be delivered yet", "what the run says")
-    with Receiver(port=port) as receiver:
+    with Receiver(bound=bound) as receiver:
         pause_until(box, "over")
         both = [box.start("run", "pause.yaml") for _ in range(2)]
         wait_for(lambda: rows(box)[0]["state"] == "sent", "it is told")
@@ -313,10 +324,9 @@ def untrusted(box):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], check=True,
                    stderr=subprocess.DEVNULL)
-    with Receiver() as receiver:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with Receiver(tls=context) as receiver:
         dag(box, "{webhook: 'https://localhost:%d/hook'}" % receiver.port, "false")
         done = box.stoker("run", "night.yaml", code=1)
         has(done.err, "certificate", "what the run says")
@@ -345,14 +355,15 @@ def served(box):
         dag(box, "[" + ", ".join("{webhook: '%s'}" % r.url for r in (shaky, hung, well)) + "]", "false")
         dag(box, "{on: succeeded, webhook: '%s'}" % hung.url, "true", "other")
         serve(box)
+        began = time.monotonic()
         trigger(box, "night")
         wait_for(lambda: well.got and hung.got, "those that answer, and those that do not, are told")
         for number in range(1, 4):
             equal(trigger(box, "other"), f"other/{number}", "the run")
-            box.wait_state(f"other/{number}", "succeeded", timeout=10)
+            box.wait_state(f"other/{number}", "succeeded")
         wait_for(lambda: len(shaky.got) == 2, "the one that failed is told again")
         equal(shaky.notices()[0], shaky.notices()[1], "the same notice")
-        equal(len(hung.got), 1, "requests at a time to the one that hangs")
+        check(len(hung.got) <= 1 + (time.monotonic() - began) // WEBHOOK_LIMIT_S, "one at a time goes to the one that hangs")
 
 
 @story("a daemon that is killed before a notice got through: the next one delivers it, under the same id, and once")
@@ -416,7 +427,7 @@ def nameless(box):
         first = box.start("run", "night.yaml")
         wait_for(lambda: well.got, "the other one is told")
         equal(first.wait(), 1, "the status of the run")
-        check(time.monotonic() - began < 15 * SLOW, "stoker waits for a name")
+        check(time.monotonic() - began < (WEBHOOK_LIMIT_S - 1) * SLOW, "stoker waits for a name")
         has(first.text, "1 notice could not be delivered yet", "what the run says")
 
 

@@ -34,7 +34,7 @@ steps:
       echo "hello $STOKER_PARAM_WHO"
       printf '\033[32mgreen\033[0m <b>not bold</b>\n\rbar 1 of 3\rbar 2 of 3\rbar 3 of 3\n'
       n=1
-      while [ $n -le 600 ]; do
+      while [ $n -le 6000 ]; do
         echo "{\"step\": $n, \"loss\": 0.$n}" >>"$STOKER_METRICS"
         echo "line $n"; n=$((n + 1)); sleep 0.1
       done
@@ -88,7 +88,7 @@ def drive(box, daemon, name, **arguments):
     """What the story of drive.js answers."""
     try:
         done = subprocess.run(words_of(name, daemon, arguments), env=environment(box), capture_output=True, text=True,
-                              timeout=180 * SLOW, check=False)
+                              timeout=400 * SLOW, check=False)
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{name} does not end: {error.stderr}") from None
     if done.returncode != 0:
@@ -258,7 +258,7 @@ def cut(box):
             ended(again, trigger(again, "quick"))
             browser.stdin.write("up\n")
             browser.stdin.flush()
-            out, err = browser.communicate(timeout=60 * SLOW)
+            out, err = browser.communicate(timeout=200 * SLOW)
             check(browser.returncode == 0, f"the page is live again: {out}{err}")
             again.signal(15)
             again.wait()

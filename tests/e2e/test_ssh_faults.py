@@ -338,6 +338,16 @@ def is_told(row, patient):
     return row["fault"] == patient.kind and all(word in row["trouble"] for word in patient.words)
 
 
+def looked(box, name):
+    """What is said about it, and why its task waits: both of one moment."""
+    def both():
+        row = worker(box, name)
+        why = box.stoker("why", "o/1", f"s-{name}", code=0).out
+        return (row, why) if worker(box, name)["trouble"] == row["trouble"] else None
+
+    return wait_for(both, f"what is said about {name} stays for a moment")
+
+
 def diagnose(box, patient):
     """Waits until it is known what is wrong; returns what is said about it. On a starved machine a time limit may well
     be said first: that is told, and the next try waited for."""
@@ -347,12 +357,11 @@ def diagnose(box, patient):
     if not is_told(row, patient):
         print(f"# {name} at first: {row['fault']}: {row['trouble']}", flush=True)
         happens(lambda: is_told(worker(box, name), patient), 60, every=0.5)
-        row = worker(box, name)
+    row, why = looked(box, name)
     check(row["fault"] == patient.kind, f"{name}: {row['fault']} where {patient.kind} is expected: {row['trouble']}")
     for word in patient.words:
         has(row["trouble"], word, f"what is said about {name}")
     equal(row["state"], "failing", f"the state of {name}")
-    why = box.stoker("why", "o/1", f"s-{name}", code=0).out
     has(why, f"worker {name}", "why")
     has(why, row["trouble"][:60], "why")
     if patient.kind == "deploy":

@@ -80,6 +80,8 @@ class Training:
         return time.monotonic() - began
 
     def resume(self):
+        # A step's process that was being made when stoker was killed holds its lock until it is something else.
+        wait_for(lambda: self.box.status("o/1")["orphaned"], "nobody drives the run")
         self.stoker = self.box.start("run", "--resume", "o/1")
 
     def finish(self, code=0):
@@ -94,7 +96,8 @@ class Training:
         log, printed = self.box.log("o/1", "train"), self.printed()
         same = len(os.path.commonprefix([log, printed]))
         check(log == printed, f"its log: {len(log)} bytes where {len(printed)} were printed; different from {same} on")
-        equal(os.listdir(os.path.join(self.host.home, ".stoker", "attempts")), [], "attempts left there")
+        left = os.path.join(self.host.home, ".stoker", "attempts")
+        wait_for(lambda: os.listdir(left) == [], "no attempt is left there")  # its agent ends after stoker
         equal(self.box.of_step("train"), [], "processes left of it")
 
 
@@ -206,6 +209,7 @@ def after_reboot(training, number):
 def rebooted(box: Sandbox):
     training = Training(box)
     wait_for(lambda: training.said() > 45, "two checkpoints")
+    wait_for(lambda: box.json("checkpoints", "o/1", "train")["checkpoints"], "one of them is in the ledger")
     training.host.reboot()
     after_reboot(training, 1)
     has(box.stoker("events", "o/1", code=0).out, "reboot", "the events")
@@ -247,7 +251,8 @@ def canceled(box: Sandbox):
     equal(box.status("o/1")["state"], "canceled", "the run")
     equal(box.attempts("o/1", "train")[-1]["state"], "canceled", "the attempt")
     equal(box.of_step("train"), [], "what is left of it")
-    check(box.log("o/1", "train") == training.printed(), "its log is whole")
+    # Where it ended between printing a line and saying so, there is one more.
+    check(box.log("o/1", "train") in (training.printed(), training.printed() + line(training.said() + 1)), "its log is whole")
 
 
 # Minds nobody, and leaves somebody behind who has a session, a group and a parent of its own.
@@ -268,7 +273,7 @@ def timed_out(box: Sandbox):
     box.file("o.yaml", f"""\
 name: o
 steps:
-  long: {{worker: h1, workdir: {host.remote_home}, run: [sh, step.sh], timeout: 4s, grace: 1s}}
+  long: {{worker: h1, workdir: {host.remote_home}, run: [sh, step.sh], timeout: 15s, grace: 1s}}
 """)
     stoker = box.start("run", "o.yaml")
     wait_for(lambda: len(box.of_step("long")) >= 4, "the step and what it left behind")
@@ -276,8 +281,8 @@ steps:
     family = box.of_step("long")
     host.cut()
     began = time.monotonic()
-    wait_for(lambda: not box.of_step("long"), "all of it is gone while the link is down", 20)
-    check(time.monotonic() - began < 12 * SLOW, "at once, and not only by and by")
+    wait_for(lambda: not box.of_step("long"), "all of it is gone while the link is down", 40)
+    check(time.monotonic() - began < 23 * SLOW, "at once, and not only by and by")
     equal(box.status("o/1")["state"], "running", "the run, of which nobody could hear")
     host.restore()
     equal(stoker.wait(90), 1, f"exit status:\n{stoker.text}")

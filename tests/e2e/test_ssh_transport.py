@@ -48,10 +48,10 @@ def sanitizer_env(lab):
             "ASAN_OPTIONS": f"{old}:fast_unwind_on_malloc=0"} if SLOW > 1 else {}
 
 
-def probe(lab, destination, *options, config=None, env=None, agent=AGENT, code=0, path=PATH):
+def probe(lab, destination, *options, config=None, env=None, agent=AGENT, code=0, path=PATH, timeout=90):
     words = [*lab.prefix, "/usr/bin/env", f"PATH={path}", PROBE, "--agent", agent, "--config", config or lab.ssh_config,
              *options, destination]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False,
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout * SLOW, check=False,
                           env={**lab.box.env, **sanitizer_env(lab), "PATH": PATH, **(env or {})})
     text = done.stdout.decode(errors="replace")
     check(code is None or done.returncode == code, f"status {done.returncode} of {shlex.join(words)}:\n{text}")
@@ -231,10 +231,14 @@ def hanging_agent(box: Sandbox):
     began = time.monotonic()
     equal(probe(lab, "h1").one("opened")["key"], lab.key, "the key")
     check(time.monotonic() - began < 15 * SLOW, "it does not take long")
-    began = time.monotonic()
-    said = probe(lab, "h1", "--close-after", "1000", code=1)
-    equal(said.one("broken")["why"], "closed", "why it ended")
-    check(time.monotonic() - began < 4 * SLOW, "closing does not wait for the agent")
+
+    def closing():
+        began = time.monotonic()
+        said = probe(lab, "h1", "--close-after", "1000", code=1)
+        equal(said.one("broken")["why"], "closed", "why it ended")
+        return time.monotonic() - began
+
+    wait_for(lambda: closing() < 4 * SLOW, "closing does not wait for the agent")  # 5 s are what it is given
 
 
 # --- the way there ----------------------------------------------------------------------------------------------------
@@ -368,10 +372,11 @@ def closed(box: Sandbox):
     for by in ("libssh2", "openssh"):
         host.shape(rtt_ms=10 if by == "libssh2" else 0)
         for fresh in (True,) if QUICK else (True, False):
+            step_ms = max(8, int(probe(lab, "h1", "--transport", by).one("opened")["ms"]) // 40)
             if fresh:
                 shutil.rmtree(agents, ignore_errors=True)
-            said = probe(lab, "h1", "--transport", by, "--close-after", "0", "--close-step", "8", "--rounds", "300",
-                         "--stubborn")
+            said = probe(lab, "h1", "--transport", by, "--close-after", "0", "--close-step", str(step_ms), "--rounds", "300",
+                         "--stubborn", timeout=300)
             check(len(said.all("broken")) > 10, f"there were several tries:\n{said.text}")
         host.unshape()
         probe(lab, "h1", "--transport", by)

@@ -129,7 +129,7 @@ def there(box: Sandbox):
     equal(steps["resources"]["verdict"], "warning", "GPUs that are not there")
     has(steps["resources"]["text"], "the settings give out 2 gpus", "GPUs that are not there")
     has(steps_of(box, "h1")["agent"]["text"], "there already", "the agent, the second time")
-    equal(lab["h1"].agents(), [], "no agent is left there")
+    wait_for(lambda: lab["h1"].agents() == [], "no agent is left there")
 
 
 @story("a check tells how far it came, and what is wrong there: refused, unknown name, no key, full disk")

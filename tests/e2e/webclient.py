@@ -39,15 +39,17 @@ class Control(Background):
     def __init__(self, box, port=None, settings=""):
         config = os.path.join(box.path, ".config", "stoker")
         os.makedirs(config, exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = port or free.getsockname()[1]
-        with open(os.path.join(config, "stoker.yaml"), "w", encoding="utf-8") as file:
-            file.write(f"dags: {box.dags}\nweb:\n  listen: '127.0.0.1:{self.port}'\n  {settings}\n")
-        super().__init__(box, ["serve"], len(box.backgrounds))
-        box.backgrounds.append(self)
-        self.socket = os.path.join(box.home, "control.sock")
-        wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
+        # Held until the daemon has it too, so that nobody else comes by it.
+        with socket.socket() as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", port or 0))
+            self.port = held.getsockname()[1]
+            with open(os.path.join(config, "stoker.yaml"), "w", encoding="utf-8") as file:
+                file.write(f"dags: {box.dags}\nweb:\n  listen: '127.0.0.1:{self.port}'\n  {settings}\n")
+            super().__init__(box, ["serve"], len(box.backgrounds))
+            box.backgrounds.append(self)
+            self.socket = os.path.join(box.home, "control.sock")
+            wait_for(lambda: "daemon.started" in self.text or not self.running(), "the daemon starts")
 
     def ask(self, path, method="GET", body=None, header=None):
         connection = UnixConnection(self.socket)

@@ -19,7 +19,7 @@ const {chromium} = modules("playwright-core");
 const axePath = modules.resolve("axe-core/axe.min.js");
 
 const SLOW = Number(process.env.STOKER_PAGE_SLOW || 1);
-const TIMEOUT_MS = 15000 * SLOW;
+const TIMEOUT_MS = 60000 * SLOW; /* the page rests for 20 times as long as its last reading took */
 const FLAGS = [
 	"--headless",
 	"--no-sandbox",
