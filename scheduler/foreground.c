@@ -320,7 +320,7 @@ static int take_run(struct store *store, uint64_t run, int *owner_out, struct er
 
 	arena_init(&arena);
 	if (store_name_run(store, run, &arena, &dag, &number, err) == 0)
-		owner_take(store->home, dag, number, owner_out, err);
+		owner_take_over(store->home, dag, number, owner_out, err);
 	arena_fini(&arena);
 	return *owner_out < 0 ? err->code : 0;
 }

@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/scope.h"
 
-enum { TEXT_BYTES_MAX = 300 };
+enum { TEXT_BYTES_MAX = 300, HEIRS_LOOK_MS = 5, HEIRS_LOOKS = 200 };
 
 static int64_t read_pid(int fd)
 {
@@ -57,6 +60,17 @@ int lockfile_take(const char *path, int *fd_out, int64_t *holder_out, struct err
 		return rc;
 	*fd_out = take_fd(fd);
 	return 0;
+}
+
+void lockfile_await_heirs(const char *path)
+{
+	int64_t holder;
+
+	for (int i = 0; i < HEIRS_LOOKS; i++) {
+		if (!lockfile_is_held(path, &holder) || holder <= 0 || kill((pid_t)holder, 0) == 0 || errno != ESRCH)
+			return;
+		poll(NULL, 0, HEIRS_LOOK_MS);
+	}
 }
 
 bool lockfile_is_held(const char *path, int64_t *holder_out)

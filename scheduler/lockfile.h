@@ -19,6 +19,12 @@
  */
 int lockfile_take(const char *path, int *fd_out, int64_t *holder_out, struct err *err);
 
+/*
+ * Waits, for a second at most, while the holder that it names is dead: a child that was being made when that was
+ * killed has its files until it runs its own program.
+ */
+void lockfile_await_heirs(const char *path);
+
 /* True while somebody holds it; *holder_out (may be NULL) as above. */
 bool lockfile_is_held(const char *path, int64_t *holder_out);
 

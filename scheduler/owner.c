@@ -42,6 +42,14 @@ int owner_take(const char *home, const char *dag, uint64_t number, int *fd_out, 
 	return err_set(err, ERR_BUSY, "run %s/%" PRIu64 " is driven by another process", dag, number);
 }
 
+int owner_take_over(const char *home, const char *dag, uint64_t number, int *fd_out, struct err *err)
+{
+	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+
+	lockfile_await_heirs(paths_owner(&arena, home, dag, number));
+	return owner_take(home, dag, number, fd_out, err);
+}
+
 bool owner_has_own(const char *home, const char *dag, uint64_t number, int64_t *pid_out)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
@@ -58,8 +66,10 @@ int owner_take_home(const char *home, int *fd_out, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
 	int64_t pid;
-	int rc = lockfile_take(paths_daemon_lock(&arena, home), fd_out, &pid, err);
+	int rc;
 
+	lockfile_await_heirs(paths_daemon_lock(&arena, home));
+	rc = lockfile_take(paths_daemon_lock(&arena, home), fd_out, &pid, err);
 	return rc != ERR_BUSY ? rc
 			      : err_set(err, ERR_BUSY,
 					"a daemon is at work already on %s: pid %" PRId64

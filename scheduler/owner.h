@@ -18,6 +18,9 @@
  */
 int owner_take(const char *home, const char *dag, uint64_t number, int *fd_out, struct err *err);
 
+/* The same for who comes after one that may just have been killed: what that was making lets go of it in a moment. */
+int owner_take_over(const char *home, const char *dag, uint64_t number, int *fd_out, struct err *err);
+
 /*
  * True while a driver has it, or the daemon is there to take it; *pid_out (may be NULL) is its pid, 0 when it could
  * not be read.
@@ -27,7 +30,7 @@ bool owner_is_alive(const char *home, const char *dag, uint64_t number, int64_t 
 /* True while it has an owner of its own. */
 bool owner_has_own(const char *home, const char *dag, uint64_t number, int64_t *pid_out);
 
-/* To be the daemon of a state folder. ERR_BUSY names the one that is. */
+/* To be the daemon of a state folder, as above. ERR_BUSY names the one that is. */
 int owner_take_home(const char *home, int *fd_out, struct err *err);
 bool owner_daemon_is_alive(const char *home, int64_t *pid_out);
 

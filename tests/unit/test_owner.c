@@ -106,6 +106,36 @@ static void an_owner_that_is_killed_owns_no_more(void **state)
 	close(ready[1]);
 }
 
+/* As when it is killed in the middle of starting a program. */
+static void what_it_was_making_lets_go_of_it_in_a_moment(void **state)
+{
+	int ready[2], fd = -1;
+	struct err err;
+	char byte;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		if (owner_take(home, "d", 1, &fd, NULL) < 0 || (child = fork()) < 0)
+			_exit(1);
+		if (child == 0) {
+			usleep(200000);
+			_exit(0);
+		}
+		_exit(write(ready[1], "x", 1) != 1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	waitpid(child, NULL, 0);
+	assert_int_equal(owner_take_over(home, "d", 1, &fd, &err), 0);
+	/* One that lives is not waited for. */
+	assert_int_equal(owner_take_over(home, "d", 1, &fd, &err), ERR_BUSY);
+	close(fd);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static void folders_are_private(void **state)
 {
 	struct arena arena = { 0 };
@@ -149,6 +179,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_run_has_one_owner_at_a_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(looking_never_stands_in_the_way_of_taking, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_owner_that_is_killed_owns_no_more, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_it_was_making_lets_go_of_it_in_a_moment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(folders_are_private, set_up, tear_down),
 		cmocka_unit_test(a_state_folder_that_cannot_be_written_is_named),
 		cmocka_unit_test(logs_lie_beside_their_run),
