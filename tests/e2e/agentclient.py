@@ -551,6 +551,12 @@ def alive(pid):
         return False
 
 
+def stopped(pid):
+    """Whether a SIGSTOP has reached it."""
+    with open("/proc/%d/stat" % pid) as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
 def with_variable(assignment):
     """Pids of live processes that were started with this NAME=VALUE."""
     found = []

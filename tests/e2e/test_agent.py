@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """stoker-agent by itself: starting, shipping, losing and finding again, and what it refuses."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -11,8 +12,8 @@ import struct
 import subprocess
 import time
 
-from agentclient import (Agent, ATTACH, CLAIM, HELLO, PING, START, Skip, alive, binary, encode, leave_attempt, supervisor_of,
-                         tell, wait_for, with_variable)
+from agentclient import (Agent, ATTACH, CLAIM, HELLO, PING, START, Skip, alive, binary, encode, leave_attempt, stopped,
+                         supervisor_of, tell, wait_for, with_variable)
 
 ONE = (1, 1, 1)
 
@@ -446,7 +447,8 @@ def another_boot_is_told_from_a_lost_supervisor(world):
     for victim in (supervisor, pid):
         os.kill(victim, signal.SIGKILL)
     for victim in with_variable("STOKER_ATTEMPT_ID=" + os.path.basename(folder)):
-        os.kill(victim, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it was dying when it was looked for
+            os.kill(victim, signal.SIGKILL)
     with open(os.path.join(folder, "spec"), "rb") as file:
         spec = file.read()
     with open("/proc/sys/kernel/random/boot_id", "rb") as file:
@@ -495,13 +497,16 @@ def a_journal_cut_in_a_record_is_shipped_to_the_last_whole_one(world):
     agent.claim(1)
     step = agent.start(ONE, "echo up; sleep 1000", grace=0)
     agent.until(lambda: step.step_pid and b"up" in step.log, "the step")
-    whole = len(step.journal)
-    os.kill(supervisor_of(agent.folder(ONE)), signal.SIGSTOP)
-    with open(os.path.join(agent.folder(ONE), "journal"), "ab") as file:
+    supervisor, journal = supervisor_of(agent.folder(ONE)), os.path.join(agent.folder(ONE), "journal")
+    os.kill(supervisor, signal.SIGSTOP)
+    wait_for(lambda: stopped(supervisor), "the supervisor to be frozen")
+    whole = os.path.getsize(journal)  # with a sample, if there was one
+    agent.until(lambda: len(step.journal) == whole, "all that it wrote")
+    with open(journal, "ab") as file:
         file.write(struct.pack("<IB", 100, 67) + b"half a record")
     agent.ping(1)
     assert len(step.journal) == whole
-    os.kill(supervisor_of(agent.folder(ONE)), signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
     agent.ended(ONE)
     assert step.exit.reason == "supervisor_lost" and not step.of(67) and step.of(71), step.exit
 

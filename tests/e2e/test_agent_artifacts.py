@@ -154,10 +154,17 @@ def a_big_one_keeps_to_its_window_and_lets_others_through(world):
     agent.get(made[0], 4 << 20, begin=False)
     agent.until(lambda: len(agent.fetched[made[0]]) > 50 << 20, "more of it")
     agent.ping(2)
-    # A log that is as eager gets its share.
-    agent.start((1, 3, 1), "head -c 20000000 /dev/zero")
+    # A log that is as eager gets its share. Both stand still, their windows full, and go on at the same moment.
+    agent.fetch_max[made[0]] = len(agent.fetched[made[0]])
+    agent.acknowledge = False
+    step = agent.start((1, 3, 1), "head -c 20000000 /dev/zero")
+    agent.until(lambda: step.exit is not None and step.log_at == 4 << 20, "a log that waits as well")
+    agent.acknowledge = True
+    agent.store((1, 3, 1))
+    del agent.fetch_max[made[0]]
+    agent.get(made[0], len(agent.fetched[made[0]]), begin=False)
     agent.until(lambda: len(agent.fetched[made[0]]) > 240 << 20, "nearly all of it")
-    assert len(agent.attempts[(1, 3, 1)].log) > 10000000, len(agent.attempts[(1, 3, 1)].log)
+    assert len(step.log) > 10000000, len(step.log)
     # Cut, and gone on with from the middle.
     agent.kill()
     agent = world.agent()

@@ -92,7 +92,7 @@ def one_written_in_place_counts_when_it_has_settled(world):
 
 
 def a_folder_built_in_place_settles_as_a_whole(world):
-    agent, step = gated(world, "mkdir c-1; (for i in 1 2 3 4 5 6; do echo $i > c-1/$i; sleep 0.2; done) &", settle=600)
+    agent, step = gated(world, "mkdir c-1; (for i in 1 2 3 4 5 6; do echo $i > c-1/$i; sleep 0.2; done) &", settle=3000)
     agent.until(lambda: complete(step), "the folder")
     assert complete(step)["c-1"].bytes == 12, step.checkpoints
     let_go(world, agent)

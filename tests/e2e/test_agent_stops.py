@@ -105,8 +105,7 @@ spin("leader")
     agent.claim(1)
     step = agent.start(ONE, [sys.executable, world.path("escape.py")])
     agent.until(lambda: all(word in step.log for word in (b"session", b"group", b"twice", b"bare", b"leader")), "all")
-    agent.until(lambda: len(step.of(68)) >= 1, "a sample")
-    assert step.of(68)[0].number(4) >= 5, "the sample counts %d" % step.of(68)[0].number(4)
+    agent.until(lambda: step.of(68) and step.of(68)[-1].number(4) >= 5, "a sample that counts all five")
     sid = supervisor_of(agent.folder(ONE))
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(sid)], capture_output=True, text=True).stdout.split()
     agent.stop(ONE, grace=100)
@@ -127,8 +126,12 @@ def a_daemon_left_behind_is_ended_and_told(world):
 def what_is_about_to_end_is_let_end(world):
     agent = world.agent()
     agent.claim(1)
-    step = agent.run(ONE, "(sleep 0.05; echo late) & exit 0")
-    assert step.exit.code == 0 and step.log == b"late\n" and step.notes == [], (step.exit, step.log, step.notes)
+    for number in range(1, 6):  # On a busy machine it may take longer than it is let.
+        step = agent.run((1, 1, number), "(sleep 0.05; echo late) & exit 0")
+        assert step.exit.code == 0, step.exit
+        if step.notes == []:
+            break
+    assert step.log == b"late\n" and step.notes == [], (step.exit, step.log, step.notes)
 
 
 def a_stranger_holding_the_output_hangs_nothing(world):
@@ -163,7 +166,7 @@ def closing_the_output_is_no_end(world):
 
 def the_time_limit_holds_without_anybody(world):
     agent = world.agent()
-    up(agent, "echo up; sleep 1000", timeout=300, grace=100)
+    up(agent, "echo up; sleep 1000", timeout=3000, grace=100)
     agent.kill()
     wait_for(lambda: os.path.exists(os.path.join(agent.folder(ONE), "exit")), "the exit record")
     again = world.agent()
@@ -171,27 +174,26 @@ def the_time_limit_holds_without_anybody(world):
     step = again.attach(ONE)
     again.ended(ONE)
     assert (step.exit.reason, step.exit.stopped) == ("timeout", True), step.exit
-    assert "time limit of 300ms" in step.exit.text, step.exit
+    assert "time limit of 3.0s" in step.exit.text, step.exit
 
 
 def silence_is_a_stall_and_each_sign_of_life_is_none(world):
     agent = world.agent()
     agent.claim(1)
-    step = agent.run((1, 1, 1), "echo one; sleep 1000", stall=300, grace=0)
+    agent.start((1, 1, 1), "echo one; sleep 1000", stall=300, grace=0)
+    for task, sign in enumerate(("echo $i", "echo '{\"i\": 1}' >> $STOKER_METRICS",
+                                 "cd $STOKER_CHECKPOINT_DIR; echo $i > .x; mv .x c-$i"), 2):
+        agent.start((1, task, 1), "for i in $(seq 16); do %s; sleep 0.25; done; exit 0" % sign, stall=3000, grace=0)
+    step = agent.ended((1, 1, 1))
     assert (step.exit.reason, step.exit.stopped) == ("stalled", True), step.exit
-    step = agent.run((1, 1, 2), "for i in 1 2 3 4 5 6; do echo $i; sleep 0.25; done; exit 0", stall=1000, grace=0)
-    assert step.exit.code == 0 and not step.exit.stopped, step.exit
-    step = agent.run((1, 1, 3), "for i in 1 2 3 4 5 6; do echo '{\"i\": 1}' >> $STOKER_METRICS; sleep 0.5; done",
-                     stall=2200, grace=0)
-    assert step.exit.code == 0 and not step.exit.stopped, step.exit
-    step = agent.run((1, 1, 4), "for i in 1 2 3 4; do cd $STOKER_CHECKPOINT_DIR; echo $i > .x; mv .x c-$i; sleep 0.5;"
-                     " done", stall=1500, grace=0)
-    assert step.exit.code == 0 and not step.exit.stopped, step.exit
+    for task in (2, 3, 4):
+        step = agent.ended((1, task, 1))
+        assert step.exit.code == 0 and not step.exit.stopped, (task, step.exit)
 
 
 def a_frozen_machine_is_no_stall(world):
     agent = world.agent()
-    step = up(agent, "echo up; while test ! -e %s; do sleep 0.1; done" % world.path("gate"), stall=1500, grace=0)
+    step = up(agent, "echo up; while test ! -e %s; do sleep 0.1; done" % world.path("gate"), stall=4000, grace=0)
     supervisor = supervisor_of(agent.folder(ONE))
     os.kill(supervisor, signal.SIGSTOP)
     time.sleep(7)  # The freeze itself; nothing is waited for.

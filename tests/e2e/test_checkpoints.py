@@ -3,7 +3,7 @@
 import json
 import os
 
-from lib import Sandbox, check, equal, has, main, story
+from lib import Sandbox, check, equal, has, main, story, wait_for
 
 # What the steps below are made of. A checkpoint is a file whose first line is the number of its training step.
 TRAINER = """\
@@ -181,11 +181,15 @@ def settled(box: Sandbox):
     dag(box, """
 if [ "$STOKER_ATTEMPT" = 1 ]; then
 	content 7 >"$STOKER_CHECKPOINT_DIR/step-000007.ckpt"
-	sleep 3
+	while ! test -e seen; do sleep 0.05; done
 	exit 1
 fi
 """, retry="{max: 1, backoff: 1s}", checkpoint="{settle: 1s}")
-    box.stoker("run", "train.yaml", code=0)
+    stoker = box.start("run", "train.yaml")
+    wait_for(lambda: box.has_run("train/1") and ledger(box).get("step-000007.ckpt", {}).get("state") == "good",
+             "it is good in the ledger")
+    box.file("seen", "")
+    equal(stoker.wait(), 0, f"exit status:\n{stoker.text}")
     equal(given(box), [("1", ""), ("2", "step-000007.ckpt")], "what the attempts were given")
 
 

@@ -247,7 +247,7 @@ def cancel_orphan(box: Sandbox):
 @story("Ctrl-C asks the steps to stop, waits for their checkpoint, says how to go on, and that goes on from there")
 def ctrl_c(box: Sandbox):
     box.example("counter")
-    stoker = box.start("run", "counter/counter.yaml", "-p", "target=30", "-p", "pause=0.1")
+    stoker = box.start("run", "counter/counter.yaml", "-p", "target=60", "-p", "pause=0.1")
 
     def some():
         metric = box.task("counter/1", "count")["metric"] if box.has_run("counter/1") else None
@@ -268,7 +268,7 @@ def ctrl_c(box: Sandbox):
     attempts = box.attempts("counter/1", "count")
     equal(len(attempts), 2, "attempts")
     check(attempts[1]["resumed_from"], f"the second one went on from a checkpoint: {attempts[1]}")
-    equal(box.task("counter/1", "count")["outputs"], {"sum": "465"}, "no number was left out or added twice")
+    equal(box.task("counter/1", "count")["outputs"], {"sum": "1830"}, "no number was left out or added twice")
 
 
 @story("a second Ctrl-C does not wait for a step that takes its time")

@@ -7,13 +7,16 @@ import time
 
 from lib import PYTHON, QUICK, Process, Sandbox, check, equal, has, main, story, wait_for
 
-# Processes of a step write their pid here, so that they are found even when they hide from everything else.
+# Processes of a step write here who they are, so that they are found even when they hide from everything else: their
+# pid, and when they started, for the pid may be another's afterwards.
 FAMILY = """\
 import os, signal, sys, time
 
 def note():
+    with open("/proc/self/stat", "rb") as file:
+        start = file.read().rpartition(b")")[2].split()[19]
     with open("pids", "ab", buffering=0) as file:
-        file.write(b"%d\\n" % os.getpid())
+        file.write(b"%d %s\\n" % (os.getpid(), start))
 
 def daemon(clean=False):
     # Two forks and a session of its own, as old daemons do.
@@ -21,9 +24,9 @@ def daemon(clean=False):
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        note()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        note()
         os.closerange(0, 3)
         if clean:
             os.execve("/bin/sleep", ["sleep", "600"], {})
@@ -44,12 +47,18 @@ def step(box, body, more="", run="h", retry="{max: 0}"):
 def family(box, count):
     """All the processes that noted themselves, once there are so many."""
     wait_for(lambda: len(box.lines("pids")) >= count, f"{count} processes")
-    found = [Process(int(line)) for line in box.lines("pids")]
-    box.witnesses += [process for process in found if process.start]
+    found = []
+    for line in box.lines("pids"):
+        pid, start = line.split()
+        process = Process(int(pid))
+        process.start = start
+        found.append(process)
+    box.witnesses += found
     return found
 
 
 def cancel_and_see(box, stoker, processes, within):
+    check(all(p.alive() for p in processes), f"they live until then: {processes}")
     started = time.monotonic()
     box.stoker("cancel", "h/1", code=0)
     equal(stoker.wait(within), 130, f"exit status of the canceled run:\n{stoker.text}")
@@ -62,7 +71,7 @@ def cancel_and_see(box, stoker, processes, within):
 
 @story("a daemon that the step leaves behind is ended with the step")
 def leaves_daemon(box: Sandbox):
-    step(box, "daemon()\ndaemon(clean=True)\ntime.sleep(0.5)\n")
+    step(box, "daemon()\ndaemon(clean=True)\nwhile len(open('pids').readlines()) < 3: time.sleep(0.02)\n")
     stoker = box.start("run", "h.yaml")
     processes = family(box, 3)
     equal(stoker.wait(), 0, f"exit status:\n{stoker.text}")
@@ -110,7 +119,7 @@ def forks_on(box: Sandbox):
 @story("the time limit holds for a step that ignores SIGTERM")
 def time_limit(box: Sandbox):
     step(box, "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ndaemon()\nwhile True: time.sleep(60)\n",
-         "    timeout: 2s\n    grace: 1s\n")
+         "    timeout: 5s\n    grace: 1s\n")
     box.stoker("run", "h.yaml", code=1)
     attempt = box.attempts("h/1", "bad")[0]
     equal((attempt["state"], attempt["reason"]), ("failed", "timeout"), "the attempt")
@@ -123,11 +132,11 @@ def stalls(box: Sandbox):
     step(box, """\
 if os.environ["STOKER_ATTEMPT"] == "1":
     time.sleep(600)
-for i in range(6):
+for i in range(10):
     time.sleep(0.5)
     with open(os.environ["STOKER_METRICS"], "a") as file:
         file.write('{"step": %d}\\n' % i)
-""", "    stall: 2s\n    grace: 1s\n", retry="{max: 1, backoff: 1s}")
+""", "    stall: 4s\n    grace: 1s\n", retry="{max: 1, backoff: 1s}")
     box.stoker("run", "h.yaml", code=0)
     equal([(a["state"], a["reason"]) for a in box.attempts("h/1", "bad")],
           [("failed", "stalled"), ("succeeded", "exit")], "the attempts")
