@@ -1,5 +1,6 @@
 """The hosts that the stories about workers over SSH are told on (lab.py) do what those stories believe they do."""
 
+import collections
 import os
 import signal
 import subprocess
@@ -250,10 +251,15 @@ def many(box: Sandbox):
     equal(lab.ssh("h20", "hostname"), "h20\n", "the last of them")
 
 
+def mounts():
+    """Each line of this namespace's, and how often it is there."""
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        return collections.Counter(file.read().splitlines())
+
+
 @story("nothing of a lab is left, not even when the test was killed")
 def nothing_left(box: Sandbox):
-    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-        mounts = file.read()
+    before, sandboxes = mounts(), []
     script = box.file("killed.py", (
         f"import sys\nsys.path.insert(0, {HERE!r})\n"
         "from lab import Lab\nfrom lib import Sandbox\nimport time\n"
@@ -263,6 +269,7 @@ def nothing_left(box: Sandbox):
     for way in (signal.SIGTERM, signal.SIGKILL):
         test = subprocess.Popen([sys.executable, "-B", script], stdout=subprocess.PIPE)
         path, *parts = test.stdout.readline().decode().split()
+        sandboxes.append(path)
         parts = [Process(int(pid)) for pid in parts]
         check(len(parts) > 3 and all(part.alive() for part in parts), "a lab stands")
 
@@ -280,8 +287,13 @@ def nothing_left(box: Sandbox):
         test.stdout.close()
         wait_for(lambda: not any(p.alive() for p in everything), f"all is gone after {way.name}", 20)
         command("rm", "-rf", path)
-    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-        equal(file.read(), mounts, "mounts")
+    after = mounts()
+    left = [line for line in after if any(place in line for place in (*sandboxes, box.path, "/run/lab"))]
+    equal(left, [], "mounts of a lab")
+    # Other tests, which may run at the same time, mount and unmount in sandboxes of their own.
+    others = os.path.join(os.path.realpath(os.path.dirname(box.path)), "stoker-")
+    changed = [*(after - before).elements(), *(before - after).elements()]
+    equal([line for line in changed if not line.split()[1].startswith(others)], [], "mounts that came or went")
 
 
 if __name__ == "__main__":

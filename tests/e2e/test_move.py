@@ -109,10 +109,21 @@ def moves(box: Sandbox):
     first = mover.runs_as(1)
     wait_for(lambda: mover.copied() >= 50, "the second checkpoint to be copied")
     mover.lab[first].cut()
-    copied = mover.copied()
+    copies = [mover.copied()]
+
+    def goes_on():
+        """Its copies are of use only as they were before: the second attempt saves, too."""
+        copied = mover.copied()
+        if any(sign[2] == 2 for sign in mover.signs()):
+            return True
+        copies.append(copied)
+        return False
+    wait_for(goes_on, "attempt 2 to live", 120, every=0.3)
     second = mover.runs_as(2)
     check(first != second, f"it went elsewhere: {first}, {second}")
-    check(mover.began(2) == mover.copied() >= copied, f"from the copy of {copied}: {mover.began(2)}")
+    resumed = int(box.attempts("m/1", "train")[1]["resumed_from"].split("-")[1])
+    check(mover.began(2) == resumed == copies[-1] >= copies[0],
+          f"from {copies[-1]}, before {copies[0]}, resumed from {resumed}: {mover.began(2)}")
     spans = mover.check_apart()
     check(spans[2][0] - spans[1][0] > LEASE * 10**9, "not before its lease had run out")
     mover.lab[first].restore()
