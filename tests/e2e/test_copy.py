@@ -231,11 +231,12 @@ def fast(box: Sandbox):
     it = Story(box, """\
 while [ ! -e $shared/go ]; do
     n=$((n + 1))
-    head -c 32000000 /dev/urandom >$STOKER_CHECKPOINT_DIR/latest.tmp
+    head -c 16000000 /dev/urandom >$STOKER_CHECKPOINT_DIR/latest.tmp
     mv $STOKER_CHECKPOINT_DIR/latest.tmp $STOKER_CHECKPOINT_DIR/latest
     sleep 0.6
 done
-""", checkpoint="{copy: true, keep: 1}", rtt_ms=150)
+""", checkpoint="{copy: true, keep: 1}")
+    it.lab[it.worker()].shape(rtt_ms=40)
     seen = set()
 
     def look():
