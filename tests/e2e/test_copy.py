@@ -141,7 +141,7 @@ await two
     equal(it.copied(), ["step-1"], "what had been copied by then")
     box.wait_running("t/1", "train", 2, timeout=60)
     equal([a["worker"] for a in box.attempts("t/1", "train")], [first, other], "where it runs")
-    has(it.log(2), "resumed 1 from ", "the second attempt")
+    wait_for(lambda: "resumed 1 from " in it.log(2), "the second attempt to say from what it goes on")
     equal(it.events("checkpoint.brought"), [
         f"step-1, copied from worker {first}, is brought to worker {other}; step-2 on worker {first} cannot be had"],
         "what is told")
