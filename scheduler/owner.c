@@ -65,11 +65,12 @@ bool owner_is_alive(const char *home, const char *dag, uint64_t number, int64_t 
 int owner_take_home(const char *home, int *fd_out, struct err *err)
 {
 	__attribute__((cleanup(arena_fini))) struct arena arena = { 0 };
+	const char *path = paths_daemon_lock(&arena, home);
 	int64_t pid;
 	int rc;
 
-	lockfile_await_heirs(paths_daemon_lock(&arena, home));
-	rc = lockfile_take(paths_daemon_lock(&arena, home), fd_out, &pid, err);
+	lockfile_await_heirs(path);
+	rc = lockfile_take(path, fd_out, &pid, err);
 	return rc != ERR_BUSY ? rc
 			      : err_set(err, ERR_BUSY,
 					"a daemon is at work already on %s: pid %" PRId64

@@ -122,7 +122,6 @@ static void find_unnoted(struct sweeper *s)
 static void await_maker(struct sweeper *s)
 {
 	int64_t until = awake_after(awake_ms(), MAKER_MAX_MS);
-
 	bool seen = false;
 
 	read_session(s);

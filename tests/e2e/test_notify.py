@@ -19,7 +19,6 @@ import time
 
 from lib import SLOW, Skip, check, equal, happens, has, main, story, wait_for
 
-
 WEBHOOK_LIMIT_S = 20  # for an answer
 
 
@@ -271,8 +270,7 @@ def hanging(box):
         wait_for(lambda: well.got, "the other one is told")
         check(box.status("night/1")["state"] == "failed", "the run has not ended")
         equal(first.wait(), 1, "the status of the run")
-        check("within 20" not in first.text and time.monotonic() - began < (WEBHOOK_LIMIT_S - 1) * SLOW,
-              f"the run waits for a receiver that hangs: {first.text}")
+        check(time.monotonic() - began < 15 * SLOW, "the run waits for a receiver that hangs")
         has(first.text, "1 notice could not be delivered yet", "what the run says")
         dag(box, "{on: succeeded, webhook: '%s'}" % well.url, "true", "other")
         box.stoker("run", "other.yaml", code=0)
@@ -427,7 +425,7 @@ def nameless(box):
         first = box.start("run", "night.yaml")
         wait_for(lambda: well.got, "the other one is told")
         equal(first.wait(), 1, "the status of the run")
-        check(time.monotonic() - began < (WEBHOOK_LIMIT_S - 1) * SLOW, "stoker waits for a name")
+        check(time.monotonic() - began < 15 * SLOW, "stoker waits for a name")
         has(first.text, "1 notice could not be delivered yet", "what the run says")
 
 

@@ -80,8 +80,6 @@ class Training:
         return time.monotonic() - began
 
     def resume(self):
-        # A step's process that was being made when stoker was killed holds its lock until it is something else.
-        wait_for(lambda: self.box.status("o/1")["orphaned"], "nobody drives the run")
         self.stoker = self.box.start("run", "--resume", "o/1")
 
     def finish(self, code=0):

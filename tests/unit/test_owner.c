@@ -81,59 +81,60 @@ static void looking_never_stands_in_the_way_of_taking(void **state)
 	waitpid(child, NULL, 0);
 }
 
-static void an_owner_that_is_killed_owns_no_more(void **state)
+/* A child that owns d/1 when this returns, and goes on with `then`. */
+static pid_t start_owner(void (*then)(void))
 {
-	int ready[2];
+	int ready[2], fd;
 	char byte;
 	pid_t child;
 
-	(void)state;
 	assert_int_equal(pipe(ready), 0);
 	child = fork();
 	if (child == 0) {
-		int fd;
-
 		if (owner_take(home, "d", 1, &fd, NULL) == 0 && write(ready[1], "x", 1) == 1)
-			pause();
+			then();
 		_exit(1);
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return child;
+}
+
+static void stay(void)
+{
+	pause();
+}
+
+static void leave_a_child_for_a_moment(void)
+{
+	if (fork() == 0)
+		usleep(200000);
+}
+
+static void an_owner_that_is_killed_owns_no_more(void **state)
+{
+	pid_t child = start_owner(stay);
+
+	(void)state;
 	assert_true(owner_is_alive(home, "d", 1, NULL));
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
 	assert_false(owner_is_alive(home, "d", 1, NULL));
-	close(ready[0]);
-	close(ready[1]);
 }
 
 /* As when it is killed in the middle of starting a program. */
 static void what_it_was_making_lets_go_of_it_in_a_moment(void **state)
 {
-	int ready[2], fd = -1;
 	struct err err;
-	char byte;
-	pid_t child;
+	int fd = -1;
 
 	(void)state;
-	assert_int_equal(pipe(ready), 0);
-	child = fork();
-	if (child == 0) {
-		if (owner_take(home, "d", 1, &fd, NULL) < 0 || (child = fork()) < 0)
-			_exit(1);
-		if (child == 0) {
-			usleep(200000);
-			_exit(0);
-		}
-		_exit(write(ready[1], "x", 1) != 1);
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	waitpid(child, NULL, 0);
+	waitpid(start_owner(leave_a_child_for_a_moment), NULL, 0);
 	assert_int_equal(owner_take_over(home, "d", 1, &fd, &err), 0);
 	/* One that lives is not waited for. */
 	assert_int_equal(owner_take_over(home, "d", 1, &fd, &err), ERR_BUSY);
 	close(fd);
-	close(ready[0]);
-	close(ready[1]);
 }
 
 static void folders_are_private(void **state)
